@@ -1,0 +1,54 @@
+"""Memory mapping flags (asm-generic/mman-common.h, asm-generic/mman.h)."""
+
+PAGE_SIZE = 4096
+PAGE_MASK = ~(PAGE_SIZE - 1)
+
+PROT_NONE = 0
+PROT_READ = 1
+PROT_WRITE = 2
+PROT_EXEC = 4
+PROT_GROWSDOWN = 0x01000000
+PROT_GROWSUP = 0x02000000
+
+MAP_SHARED = 0x01
+MAP_PRIVATE = 0x02
+MAP_SHARED_VALIDATE = 0x03
+MAP_TYPE = 0x0F
+MAP_FIXED = 0x10
+MAP_ANONYMOUS = 0x20
+MAP_GROWSDOWN = 0x0100
+MAP_DENYWRITE = 0x0800
+MAP_EXECUTABLE = 0x1000
+MAP_LOCKED = 0x2000
+MAP_NORESERVE = 0x4000
+MAP_POPULATE = 0x8000
+MAP_NONBLOCK = 0x10000
+MAP_STACK = 0x20000
+MAP_HUGETLB = 0x40000
+MAP_SYNC = 0x80000
+MAP_FIXED_NOREPLACE = 0x100000
+
+MREMAP_MAYMOVE = 1
+MREMAP_FIXED = 2
+MREMAP_DONTUNMAP = 4
+
+MFD_CLOEXEC = 1
+MFD_ALLOW_SEALING = 2
+MFD_HUGETLB = 4
+MFD_NOEXEC_SEAL = 8
+MFD_EXEC = 16
+
+MS_ASYNC = 1
+MS_INVALIDATE = 2
+MS_SYNC = 4
+
+#: The first address that user space cannot have on x86-64 with four-level page tables.
+TASK_SIZE = 0x7FFFFFFFF000
+
+
+def page_down(address: int) -> int:
+    return address & PAGE_MASK
+
+
+def page_up(address: int) -> int:
+    return (address + PAGE_SIZE - 1) & PAGE_MASK

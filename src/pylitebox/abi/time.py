@@ -1,0 +1,29 @@
+"""Clocks and time structures (linux/time.h, man 2 clock_gettime, man 2 setitimer)."""
+
+import struct
+
+CLOCK_REALTIME = 0
+CLOCK_MONOTONIC = 1
+CLOCK_PROCESS_CPUTIME_ID = 2
+CLOCK_THREAD_CPUTIME_ID = 3
+CLOCK_MONOTONIC_RAW = 4
+CLOCK_REALTIME_COARSE = 5
+CLOCK_MONOTONIC_COARSE = 6
+CLOCK_BOOTTIME = 7
+CLOCK_REALTIME_ALARM = 8
+CLOCK_BOOTTIME_ALARM = 9
+CLOCK_TAI = 11
+TIMER_ABSTIME = 1
+TFD_TIMER_ABSTIME = 1
+
+ITIMER_REAL = 0
+ITIMER_VIRTUAL = 1
+ITIMER_PROF = 2
+
+NSEC_PER_SEC = 1_000_000_000
+#: Clock ticks a second (sysconf(_SC_CLK_TCK)).
+USER_HZ = 100
+
+TIMESPEC = struct.Struct("<qq")
+TIMEVAL = struct.Struct("<qq")
+ITIMERVAL = struct.Struct("<qqqq")

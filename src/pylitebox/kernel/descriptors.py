@@ -1,0 +1,90 @@
+"""File descriptors: a process's table of open files (man 2 open, "Open file descriptions").
+
+A :class:`~pylitebox.kernel.fs.file.File` is an open file description, shared by every descriptor that dup(2), fork(2)
+or SCM_RIGHTS made of it; it is released when the last of them is gone. A table is shared by the threads of a process
+(and by processes that clone(2) made with CLONE_FILES).
+"""
+
+from pylitebox.abi import errno as E
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.file import File
+
+
+class FileTable:
+    """Descriptor numbers to files. ``limit`` is RLIMIT_NOFILE's soft value."""
+
+    __slots__ = ("_free_hint", "cloexec", "files", "limit", "users")
+
+    def __init__(self, limit: int = 1024) -> None:
+        self.files: dict[int, File] = {}
+        self.cloexec: set[int] = set()
+        self.limit = limit
+        self.users = 1  # processes that share the table
+        self._free_hint = 0  # every number below it is taken
+
+    def get(self, fd: int) -> File:
+        """The file behind a descriptor; EBADF."""
+        try:
+            return self.files[fd]
+        except KeyError:
+            raise KernelError(E.EBADF) from None
+
+    def install(self, file: File, *, cloexec: bool = False, lowest: int = 0) -> int:
+        """Give ``file`` the lowest free number from ``lowest`` on; EMFILE. Takes a reference."""
+        files = self.files
+        fd = max(lowest, self._free_hint)
+        while fd in files:
+            fd += 1
+        if fd >= self.limit:
+            raise KernelError(E.EMFILE)
+        if lowest <= self._free_hint:
+            self._free_hint = fd + 1
+        files[fd] = file
+        file.references += 1
+        if cloexec:
+            self.cloexec.add(fd)
+        return fd
+
+    def install_at(self, fd: int, file: File, *, cloexec: bool = False) -> int:
+        """Put ``file`` at this number, closing what was there; EBADF beyond the limit. Takes a reference."""
+        if not 0 <= fd < self.limit:
+            raise KernelError(E.EBADF)
+        file.references += 1
+        if fd in self.files:
+            self.close(fd)
+        self.files[fd] = file
+        if cloexec:
+            self.cloexec.add(fd)
+        return fd
+
+    def close(self, fd: int) -> None:
+        """Forget a descriptor; the file is released with its last reference; EBADF."""
+        file = self.files.pop(fd, None)
+        if file is None:
+            raise KernelError(E.EBADF)
+        self.cloexec.discard(fd)
+        if fd < self._free_hint:
+            self._free_hint = fd
+        file.on_close(self)
+        file.put()
+
+    def copy(self) -> "FileTable":
+        """The table of a forked child: the same files, each with a reference more."""
+        table = FileTable(self.limit)
+        table.files = dict(self.files)
+        table.cloexec = set(self.cloexec)
+        table._free_hint = self._free_hint
+        for file in table.files.values():
+            file.references += 1
+        return table
+
+    def close_on_exec(self) -> None:
+        for fd in sorted(self.cloexec):
+            self.close(fd)
+
+    def release(self) -> None:
+        """A process that used this table has ended or has another now."""
+        self.users -= 1
+        if self.users == 0:
+            for fd in list(self.files):
+                self.close(fd)

@@ -1,0 +1,123 @@
+"""The open file description, the base of everything a descriptor can stand for.
+
+Rules: an operation either is done at once or raises :class:`WouldBlock`; parking is the caller's business, who waits
+on :meth:`File.wait_queues` and tries again. O_NONBLOCK is the caller's business too. Data is ``bytes``; sizes and
+offsets are checked by the caller to be within 0..MAX_RW_COUNT and 0..2^63-1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
+from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
+from pylitebox.kernel.errors import KernelError
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.descriptors import FileTable
+    from pylitebox.kernel.fs.vfs import Inode, Location, Stat
+    from pylitebox.kernel.platform import MapSource
+    from pylitebox.kernel.task import Task
+    from pylitebox.kernel.wait import WaitQueue
+
+#: Status flags that F_SETFL may change (man 2 fcntl).
+SETFL_MASK = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1000000
+
+
+class File:
+    """One open file description. ``flags`` are the O_* access mode and status flags it was opened with."""
+
+    def __init__(self, flags: int, *, inode: Inode | None = None, location: Location | None = None) -> None:
+        self.flags = flags
+        self.inode = inode
+        #: Where it was found in the file system: for fchdir, *at() and /proc; None for pipes, sockets, ...
+        self.location = location
+        #: Descriptors that stand for it, in all tables and messages in flight.
+        self.references = 0
+        self.position = 0
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def readable(self) -> bool:
+        return self.flags & O_ACCMODE != O_WRONLY and not self.flags & O_PATH
+
+    @property
+    def writable(self) -> bool:
+        return self.flags & O_ACCMODE != O_RDONLY and not self.flags & O_PATH
+
+    @property
+    def nonblocking(self) -> bool:
+        return bool(self.flags & O_NONBLOCK)
+
+    def link_text(self) -> bytes:
+        """What readlink(2) of /proc/PID/fd/N says when there is no location (``pipe:[12]``)."""
+        return b"anon_inode:[unknown]"
+
+    def stat(self) -> Stat:
+        if self.inode is None:
+            raise KernelError(E.EINVAL)
+        return self.inode.stat()
+
+    # -- data: each raises WouldBlock rather than wait --------------------------------------------------------
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes at the position; b"" at the end."""
+        raise KernelError(E.EINVAL)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """How many bytes were written at the position (or at the end with O_APPEND)."""
+        raise KernelError(E.EINVAL)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        raise KernelError(E.ESPIPE)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        raise KernelError(E.ESPIPE)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """The new position (SEEK_*); EINVAL, ESPIPE, ENXIO, EOVERFLOW."""
+        raise KernelError(E.ESPIPE)
+
+    def truncate(self, size: int) -> None:
+        raise KernelError(E.EINVAL)
+
+    def fsync(self) -> None:
+        """Make it durable; EINVAL for what cannot be synced."""
+        raise KernelError(E.EINVAL)
+
+    def readdir(self) -> list[tuple[bytes, int, int]]:
+        """(name, inode, d_type) from the position on, . and .. included; ENOTDIR. ``position`` is an index."""
+        raise KernelError(E.ENOTDIR)
+
+    def ioctl(self, task: Task, request: int, argument: int) -> int:
+        raise KernelError(E.ENOTTY)
+
+    def map_source(self) -> MapSource:
+        """What mmap(2) maps; ENODEV for what cannot be mapped. The caller closes it."""
+        raise KernelError(E.ENODEV)
+
+    # -- readiness --------------------------------------------------------------------------------------------
+
+    def poll(self) -> int:
+        """The POLL* events that hold now. Regular files are always ready."""
+        return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        """What wakes when :meth:`poll` may have changed."""
+        return ()
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def put(self) -> None:
+        """Drop one reference."""
+        self.references -= 1
+        if self.references == 0:
+            self.release()
+
+    def on_close(self, table: FileTable) -> None:
+        """A descriptor of ``table`` was closed (record locks go with it)."""
+
+    def release(self) -> None:
+        """The last reference is gone."""

@@ -1,0 +1,111 @@
+"""The kernel: one object that holds the tables of processes, the clocks and the scheduler of one sandbox.
+
+It is composed by the supervisor with a platform (South) and a personality (North), and lives in one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pylitebox.kernel.timers import Timers
+from pylitebox.kernel.wait import Scheduler
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.fs.namespace import Namespace
+    from pylitebox.kernel.platform import Platform
+    from pylitebox.kernel.task import Process, Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds of one sandbox. Each is counted in the unit it names."""
+
+    processes: int = 4096  # live processes and zombies
+    threads: int = 8192  # live threads of all processes
+    memory_file_bytes: int = 4 << 30  # data of all in-memory files
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened, for --summary and tests."""
+
+    calls: dict[int, int] = field(default_factory=dict)
+    unimplemented: dict[int, int] = field(default_factory=dict)
+
+
+class Kernel:
+    """One library operating system. ``platform`` is its South; its North is attached to the platform."""
+
+    def __init__(self, platform: Platform, *, hostname: str = "pylitebox", limits: Limits | None = None) -> None:
+        self.platform = platform
+        self.hostname = hostname.encode()
+        self.domainname = b"(none)"
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self.timers = Timers()
+        self.scheduler = Scheduler(self.timers, self.finish)
+        self.processes: dict[int, Process] = {}  # by pid, zombies included
+        self.tasks: dict[int, Task] = {}  # by tid
+        self.namespace: Namespace | None = None  # the mount tree of new processes
+        self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
+        self.boot_ns = platform.monotonic_ns()
+        self.boot_id = platform.random(16)
+        self._last_pid = 1
+        self.init: Process | None = None  # pid 1, the reaper: made by process.boot()
+
+    # -- ids --------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """A thread or process id that is not in use (as pid_max 4194304 allows); ids count upwards and wrap."""
+        while True:
+            self._last_pid = self._last_pid + 1 if self._last_pid < 4194303 else 300
+            if self._last_pid not in self.tasks and self._last_pid not in self.processes:
+                return self._last_pid
+
+    # -- results ----------------------------------------------------------------------------------------------
+
+    def finish(self, task: Task, result: int) -> None:
+        """Finish a call that had parked. A pending signal's kick goes out first, so that its handler runs before
+        the instruction behind the call."""
+        thread = task.thread
+        if thread is None:
+            return
+        if -516 <= result <= -512:
+            task.interrupted = -result
+            result = -4  # EINTR; the safe point restarts the call or lets this stand
+        if task.signal_pending:
+            self.kick(task)
+        thread.complete(result)
+
+    def kick(self, task: Task) -> None:
+        """Bring a running task to its safe point, once."""
+        if task.thread is not None and not task.kicked:
+            task.kicked = True
+            task.thread.kick()
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """The monotonic clock, ns."""
+        return self.platform.monotonic_ns()
+
+    def wall(self) -> int:
+        """The real-time clock, ns since the epoch."""
+        return self.platform.realtime_ns()
+
+    # -- the loop ---------------------------------------------------------------------------------------------
+
+    def step(self, deadline: int | None = None) -> None:
+        """Do what is ready, then wait for the platform until something happens or ``deadline`` (monotonic ns)."""
+        self.scheduler.run()
+        timer = self.timers.next_deadline()
+        if timer is not None and (deadline is None or timer < deadline):
+            deadline = timer
+        self.platform.poll(deadline)
+        if self.timers.next_deadline() is not None:
+            self.timers.run(self.now())
+        self.scheduler.run()

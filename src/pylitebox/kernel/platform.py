@@ -1,0 +1,327 @@
+"""The South contract: what the kernel asks of a host platform, and what it is told by it.
+
+A platform runs guest threads and owns their memory and machine state; it knows no files, no signals, no processes of
+the guest. The kernel owns those and knows no host. One event loop drives both: :meth:`Platform.poll` waits, and
+delivers what happened through :class:`GuestEvents`. Nothing here may block, except ``poll`` up to its deadline.
+
+Rules
+- Numbers from a guest (addresses, sizes) are passed as they came, unsigned 64 bit. A platform answers an address that
+  is not there with ``KernelError(EFAULT)`` whatever its value.
+- A task's ``thread`` is None until the platform has started it, and after it ended.
+- Signals, ids, process states and descriptors have one owner on every platform: the kernel.
+- A platform never calls back into the kernel except from ``poll`` (and from ``new_process``/``load`` when it can
+  answer at once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.image import Image
+    from pylitebox.kernel.task import Task
+    from pylitebox.kernel.wait import WaitQueue
+
+
+class Memory(Protocol):
+    """The memory of one guest address space."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly ``size`` bytes; EFAULT if any is not readable. The caller bounds ``size``."""
+        ...
+
+    def read_some(self, address: int, size: int) -> bytes:
+        """1 to ``size`` bytes from ``address`` up to the first unreadable one; EFAULT if there is none."""
+        ...
+
+    def read_cstring(self, address: int, limit: int) -> bytes:
+        """The bytes before the first NUL; EFAULT; ENAMETOOLONG if there is none within ``limit`` bytes."""
+        ...
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` where the guest may write; EFAULT if any byte is not writable by it."""
+        ...
+
+
+class MachineContext(Protocol):
+    """The registers of a thread that is stopped at a safe point; changes take effect when it goes on.
+
+    ``gregs`` are the 23 words of the x86-64 ``struct sigcontext``: r8-r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp,
+    rip, eflags, cs|gs|fs|ss, err, trapno, oldmask, cr2.
+    """
+
+    gregs: list[int]
+
+    def fpstate(self) -> bytes:
+        """The extended state as a signal frame holds it (FXSAVE/XSAVE image with software-reserved bytes)."""
+        ...
+
+    def set_fpstate(self, address: int) -> None:
+        """Load the extended state from a signal frame in guest memory; 0 is a clean one."""
+        ...
+
+
+class GuestThread(Protocol):
+    """One guest thread, as the platform holds it."""
+
+    memory: Memory
+
+    def complete(self, result: int) -> None:
+        """Finish the system call that this thread is parked in."""
+        ...
+
+    def kick(self) -> None:
+        """Bring the thread to a safe point soon: :meth:`GuestEvents.safe_point` follows."""
+        ...
+
+    def clone(self, child: Task, flags: int) -> int | None:
+        """Start ``child`` as a copy of this thread (clone(2) flags); the result for the parent, or None if the
+        platform finishes the call itself. KernelError(EAGAIN) when the host can't."""
+        ...
+
+    def exit(self) -> None:
+        """End this thread; it is inside its own exit(2) or exit_group(2), which needs no result."""
+        ...
+
+    def load(self, image: Image) -> None:
+        """Fill this thread's empty address space with ``image`` and enter it (only right after new_process)."""
+        ...
+
+    def map_file(self, source: MapSource, *, write: bool) -> int | None:
+        """Finish this thread's mmap(2) of a file; ``write`` says whether the mapping may reach the file."""
+        ...
+
+    def kill(self) -> None:
+        """End the whole guest process that this thread belongs to, at once and unconditionally."""
+        ...
+
+    def areas(self) -> list[Area]:
+        """What is mapped in this thread's address space, lowest first (for /proc/PID/maps)."""
+        ...
+
+
+class Area:
+    """One mapped range; ``source`` identifies a mapped file by (device, inode) of its MapSource, else None."""
+
+    __slots__ = ("end", "name", "offset", "prot", "shared", "source", "start")
+
+    def __init__(
+        self, start: int, end: int, prot: int, *, shared: bool, offset: int, source: tuple[int, int] | None, name: str
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.prot = prot
+        self.shared = shared
+        self.offset = offset
+        self.source = source
+        self.name = name
+
+
+class MapSource(Protocol):
+    """File content that can be mapped into a guest: a host file, or a shared buffer."""
+
+    def key(self) -> tuple[int, int]:
+        """(device, inode) as :class:`Area` reports it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HostStat(Protocol):
+    """The host's facts about a file, as os.stat_result names them; ``st_mode`` in Linux's encoding."""
+
+    st_mode: int
+    st_ino: int
+    st_dev: int
+    st_nlink: int
+    st_size: int
+    st_atime_ns: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
+class HostFile(MapSource, Protocol):
+    """An open host file."""
+
+    def stat(self) -> HostStat: ...
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes at ``offset``. Raises WouldBlock while the host must wait for its disk; ``ready``
+        wakes when the data has come, and the same call then succeeds."""
+        ...
+
+    @property
+    def ready(self) -> WaitQueue: ...
+
+    def write_at(self, data: bytes | memoryview, offset: int) -> int: ...
+
+    def truncate(self, size: int) -> None: ...
+
+    def sync(self) -> None: ...
+
+
+class HostDirectory(Protocol):
+    """One directory of a host tree. Every name is a single component; no call follows a symbolic link, leaves the
+    mounted tree, or crosses onto another file system. Errors are KernelError with Linux's numbers."""
+
+    def stat(self, name: bytes) -> HostStat: ...
+
+    def stat_self(self) -> HostStat: ...
+
+    def readlink(self, name: bytes) -> bytes: ...
+
+    def listdir(self) -> list[tuple[bytes, int, int]]:
+        """(name, inode, d_type) of each entry, without . and .. ."""
+        ...
+
+    def directory(self, name: bytes) -> HostDirectory: ...
+
+    def open(self, name: bytes, *, write: bool = False) -> HostFile:
+        """Open a regular file (anything else is EACCES)."""
+        ...
+
+    # The rest is for mounts the user made writable (HOST:GUEST:rw).
+    def create(self, name: bytes, mode: int) -> HostFile: ...
+
+    def mkdir(self, name: bytes, mode: int) -> None: ...
+
+    def symlink(self, target: bytes, name: bytes) -> None: ...
+
+    def link(self, name: bytes, directory: HostDirectory, new_name: bytes) -> None: ...
+
+    def unlink(self, name: bytes) -> None: ...
+
+    def rmdir(self, name: bytes) -> None: ...
+
+    def rename(self, name: bytes, directory: HostDirectory, new_name: bytes, flags: int) -> None: ...
+
+    def chmod(self, name: bytes, mode: int) -> None: ...
+
+    def utime(self, name: bytes, atime_ns: int, mtime_ns: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class HostStream(Protocol):
+    """A console stream: one end of what the user gave as stdin, stdout or stderr."""
+
+    #: What fstat(2) should say it is: S_IFIFO, S_IFCHR (a terminal or /dev/null) or S_IFREG.
+    kind: int
+    #: Terminal settings and size, taken when the stream was attached; None if it is no terminal.
+    termios: bytes | None
+    winsize: bytes | None
+    #: Woken when readiness may have changed, once `poll` had been asked.
+    queue: WaitQueue
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes, b"" at the end; WouldBlock."""
+        ...
+
+    def write(self, data: bytes | memoryview) -> int:
+        """How many bytes were taken (at least 1); WouldBlock; KernelError(EPIPE)."""
+        ...
+
+    def poll(self) -> int:
+        """POLLIN/POLLOUT/POLLHUP/POLLERR now; also arms ``queue``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SharedBuffer(MapSource, Protocol):
+    """Memory that can be both read and written by the kernel and mapped by guests (a memfd on Linux)."""
+
+    def size(self) -> int: ...
+
+    def read_at(self, size: int, offset: int) -> bytes: ...
+
+    def write_at(self, data: bytes | memoryview, offset: int) -> int: ...
+
+    def truncate(self, size: int) -> None: ...
+
+
+class GuestEvents(Protocol):
+    """What a platform tells the North (implemented by ``north/linux``). None of these raises."""
+
+    def syscall(self, task: Task, number: int, args: tuple[int, int, int, int, int, int]) -> int | None:
+        """A guest thread made a system call; its result, or None if it is finished later by the kernel
+        (``GuestThread.complete``) or was finished by the platform itself."""
+        ...
+
+    def safe_point(self, task: Task, context: MachineContext) -> bool:
+        """The thread stands at a safe point. True: it goes on with ``context``. False: it is held until
+        :meth:`GuestThread.kick` is called again, which brings a new safe point."""
+        ...
+
+    def fault(self, task: Task, context: MachineContext, signo: int, siginfo: bytes) -> bool:
+        """An instruction of the thread raised a fault; as ``safe_point`` for the rest."""
+        ...
+
+    def sigreturn(self, task: Task, context: MachineContext) -> bool:
+        """The thread called rt_sigreturn(2); ``context`` holds its registers at the call."""
+        ...
+
+    def started(self, task: Task) -> None:
+        """A cloned thread runs: ``task.thread`` is set; called before its first guest instruction."""
+        ...
+
+    def clone_failed(self, parent: Task, tid: int) -> None:
+        """A clone that the kernel had granted failed in the host."""
+        ...
+
+    def vfork_wait(self, parent: Task, tid: int) -> int | None:
+        """The parent of a vfork stands parked until the child has exec'd or ended; result as of `syscall`."""
+        ...
+
+    def lost(self, task: Task) -> None:
+        """The guest process of ``task`` ended without the kernel's order (the host killed it)."""
+        ...
+
+
+class Platform(Protocol):
+    """A host platform."""
+
+    name: str
+    #: True if the host kernel owns memory areas and futexes (native); False if the kernel manages them.
+    delegates_memory: bool
+
+    def attach(self, events: GuestEvents) -> None:
+        """Say who is told about guests; before anything else."""
+        ...
+
+    def poll(self, deadline: int | None) -> None:
+        """Wait until something happened or the monotonic clock (ns) reaches ``deadline``, and deliver it."""
+        ...
+
+    def new_process(self, ready: Callable[[GuestThread | None], None]) -> None:
+        """Make an empty guest process; ``ready`` gets its thread, or None if the host can't make one."""
+        ...
+
+    def bind(self, thread: GuestThread, task: Task) -> None:
+        """Say which task a thread from ``new_process`` belongs to from now on."""
+        ...
+
+    def shared_buffer(self, name: str) -> SharedBuffer: ...
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever a host descriptor of the supervisor itself is readable."""
+        ...
+
+    def unwatch(self, fd: int) -> None: ...
+
+    def monotonic_ns(self) -> int: ...
+
+    def realtime_ns(self) -> int: ...
+
+    def random(self, size: int) -> bytes: ...
+
+    def auxv(self) -> dict[int, int]:
+        """The auxiliary vector entries that describe the machine (AT_HWCAP, AT_SYSINFO_EHDR, ...)."""
+        ...
+
+    def cpu_count(self) -> int: ...
+
+    def close(self) -> None:
+        """End every guest process and give back all the host gave."""
+        ...

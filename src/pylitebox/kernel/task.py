@@ -1,0 +1,220 @@
+"""Tasks (threads) and processes: the state that every family of calls shares.
+
+A :class:`Task` is one guest thread, a :class:`Process` one thread group. They hold state only; what happens to them
+is in ``process.py`` (life cycle), ``signals.py``, ``wait.py`` and the file systems. Ids are virtual.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.wait import WaitQueue
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.credentials import Credentials
+    from pylitebox.kernel.descriptors import FileTable
+    from pylitebox.kernel.fs.namespace import FsContext
+    from pylitebox.kernel.fs.vfs import Location
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import GuestThread, Memory
+    from pylitebox.kernel.signals import Actions, PendingSignals
+    from pylitebox.kernel.timers import Timer
+    from pylitebox.kernel.wait import Blocking, Wait
+
+
+class _NoMemory:
+    """The memory of a task that has no thread: every access is EFAULT."""
+
+    def read(self, address: int, size: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def read_some(self, address: int, size: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def read_cstring(self, address: int, limit: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        raise KernelError(E.EFAULT)
+
+
+NO_MEMORY = _NoMemory()
+
+
+class Layout:
+    """Where a program's memory parts lie (struct mm_struct's facts that calls and /proc need)."""
+
+    __slots__ = ("arg_area", "auxv", "brk", "brk_limit", "brk_start", "env_area", "stack")
+
+    def __init__(self) -> None:
+        self.brk_start = 0
+        self.brk = 0
+        self.brk_limit = 0
+        self.stack = (0, 0)
+        self.arg_area = (0, 0)
+        self.env_area = (0, 0)
+        self.auxv = b""
+
+
+class Task:
+    """One guest thread."""
+
+    __slots__ = (
+        "altstack",
+        "blocked",
+        "call",
+        "clear_child_tid",
+        "cred",
+        "exiting",
+        "files",
+        "fs",
+        "interrupted",
+        "kernel",
+        "kicked",
+        "memory",
+        "name",
+        "pending",
+        "process",
+        "robust_list",
+        "saved_mask",
+        "signal_pending",
+        "signal_queue",
+        "syscall_args",
+        "syscall_number",
+        "thread",
+        "tid",
+        "trace_entry",
+        "wait",
+        "wait_timer",
+        "woken",
+    )
+
+    def __init__(self, kernel: Kernel, tid: int, process: Process, cred: Credentials) -> None:
+        from pylitebox.kernel.signals import PendingSignals
+
+        self.kernel = kernel
+        self.tid = tid
+        self.process = process
+        self.cred = cred
+        self.files: FileTable = process.files
+        self.fs: FsContext = process.fs
+        self.name = process.name  # comm, at most 15 bytes
+        # the platform's side
+        self.thread: GuestThread | None = None
+        self.memory: Memory = NO_MEMORY
+        # a parked call (wait.py)
+        self.call: Blocking | None = None
+        self.wait: Wait | None = None
+        self.wait_timer: Timer | None = None
+        self.woken = False
+        # signals (signals.py)
+        self.blocked = 0
+        self.saved_mask: int | None = None  # the mask to restore after sigsuspend, ppoll, ...
+        self.pending: PendingSignals = PendingSignals()
+        self.signal_pending = False  # a handler, a stop or an end waits for the next safe point
+        self.signal_queue = WaitQueue()  # woken by any signal queued for this task (sigtimedwait)
+        self.kicked = False
+        self.altstack: tuple[int, int, int] = (0, 2, 0)  # sp, flags (SS_DISABLE), size
+        self.interrupted: int | None = None  # restart code of the call that just ended with EINTR
+        self.exiting = False
+        # set by the dispatcher for restarts and traces
+        self.syscall_number = 0
+        self.syscall_args: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+        self.trace_entry: object = None
+        # thread exit (man 2 set_tid_address, get_robust_list)
+        self.clear_child_tid = 0
+        self.robust_list = 0
+
+    def __repr__(self) -> str:
+        return f"<Task {self.tid} of {self.process.pid} {self.name!r}>"
+
+
+class Process:
+    """One thread group. ``state`` is 'running', 'stopped', 'zombie' or 'dead' (reaped)."""
+
+    __slots__ = (
+        "actions",
+        "argv",
+        "child_queue",
+        "children",
+        "children_times",
+        "continued",
+        "dumpable",
+        "environ",
+        "exe",
+        "exec_count",
+        "exit_queue",
+        "files",
+        "fs",
+        "itimers",
+        "kernel",
+        "layout",
+        "name",
+        "no_new_privs",
+        "parent",
+        "pdeathsig",
+        "pending",
+        "pgid",
+        "pid",
+        "posix_timers",
+        "rlimits",
+        "sid",
+        "start_time",
+        "state",
+        "status",
+        "stop_signal",
+        "subreaper",
+        "tasks",
+        "vfork_queue",
+        "vforked",
+        "waited_stop",
+    )
+
+    def __init__(self, kernel: Kernel, pid: int, parent: Process | None, files: FileTable, fs: FsContext) -> None:
+        from pylitebox.kernel.signals import Actions, PendingSignals
+
+        self.kernel = kernel
+        self.pid = pid
+        self.parent = parent
+        self.children: dict[int, Process] = {}
+        self.tasks: dict[int, Task] = {}
+        self.files = files
+        self.fs = fs
+        self.pgid = pid
+        self.sid = pid
+        self.name = b""
+        self.exe: Location | None = None
+        self.argv: list[bytes] = []
+        self.environ: list[bytes] = []
+        self.layout = Layout()
+        self.state = "running"
+        self.status = 0  # wait status word once a zombie
+        self.exit_queue = WaitQueue()  # woken when this process ends (pidfds, box.run)
+        self.child_queue = WaitQueue()  # woken when a child changes state (wait4)
+        self.vforked = False  # the parent stands in vfork
+        self.vfork_queue = WaitQueue()  # woken when this process has exec'd or ended
+        self.actions: Actions = Actions()
+        self.pending: PendingSignals = PendingSignals()
+        self.stop_signal = 0
+        self.waited_stop = True  # the present stop has been reported by wait
+        self.continued = False  # a continue not yet reported by wait
+        self.rlimits: list[tuple[int, int]] = [(RLIM_INFINITY, RLIM_INFINITY)] * RLIM_NLIMITS
+        self.itimers: dict[int, object] = {}
+        self.posix_timers: dict[int, object] = {}
+        self.no_new_privs = False
+        self.dumpable = 1
+        self.subreaper = False
+        self.pdeathsig = 0
+        self.exec_count = 0
+        self.start_time = kernel.platform.monotonic_ns()
+        self.children_times = (0, 0)  # user, system ns of reaped children
+
+    @property
+    def leader(self) -> Task | None:
+        return self.tasks.get(self.pid)
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid} {self.name!r} {self.state}>"

@@ -1,0 +1,61 @@
+"""Deadlines of the kernel: one heap over the platform's monotonic clock.
+
+A timer is a callback at an absolute time in nanoseconds. Cancelling marks it; marked entries leave the heap when
+they reach its top, or all at once when they are the majority.
+"""
+
+import heapq
+from collections.abc import Callable
+
+
+class Timer:
+    """One deadline; ``callback`` is None once it has fired or was cancelled."""
+
+    __slots__ = ("callback", "deadline")
+
+    def __init__(self, deadline: int, callback: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.callback: Callable[[], None] | None = callback
+
+
+class Timers:
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._sequence = 0
+        self._cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._cancelled
+
+    def at(self, deadline: int, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` once the monotonic clock (ns) has reached ``deadline``."""
+        timer = Timer(deadline, callback)
+        self._sequence += 1
+        heapq.heappush(self._heap, (deadline, self._sequence, timer))
+        return timer
+
+    def cancel(self, timer: Timer) -> None:
+        if timer.callback is None:
+            return
+        timer.callback = None
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def next_deadline(self) -> int | None:
+        """The earliest deadline (ns), or None when nothing waits."""
+        heap = self._heap
+        while heap and heap[0][2].callback is None:
+            heapq.heappop(heap)
+            self._cancelled -= 1
+        return heap[0][0] if heap else None
+
+    def run(self, now: int) -> None:
+        """Fire what is due at ``now`` (ns)."""
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            timer = heapq.heappop(self._heap)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()

@@ -1,0 +1,129 @@
+"""Kinds of system-call arguments: how each is decoded from a register, and how a trace shows it.
+
+A handler's annotations name the kinds: ``def openat(task: Task, dirfd: DirFd, path: Path, ...)``. A kind's
+``decode`` is an expression over ``x`` (the register, unsigned 64 bit) and ``task``; the table compiles one decoder per
+row from them (table.py). What a kind reads from guest memory is read once, here, and bounded.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pylitebox.abi import fcntl as fc
+from pylitebox.abi import mman, sched, signal
+
+
+class Kind:
+    """``decode``: Python source over ``x`` and ``task``; ``show``: the decoded value as strace would print it."""
+
+    __slots__ = ("decode", "show")
+
+    def __init__(self, decode: str, show: Callable[[object], str] = str) -> None:
+        self.decode = decode
+        self.show = show
+
+
+def flag_names(names: Mapping[int, str], *, zero: str = "0") -> Callable[[object], str]:
+    """Show a bit mask as ``A|B|0x40``."""
+
+    def show(value: object) -> str:
+        assert isinstance(value, int)
+        rest, parts = value, []
+        for bits, name in names.items():
+            if bits and rest & bits == bits:
+                parts.append(name)
+                rest &= ~bits
+        if rest:
+            parts.append(hex(rest))
+        return "|".join(parts) or zero
+
+    return show
+
+
+def choice(names: Mapping[int, str]) -> Callable[[object], str]:
+    """Show one of an enumeration."""
+
+    def show(value: object) -> str:
+        assert isinstance(value, int)
+        return names.get(value, hex(value))
+
+    return show
+
+
+def prefixed(module: object, prefix: str) -> dict[int, str]:
+    """Value -> name of the integer constants of a module that start with ``prefix``."""
+    return {v: n for n, v in vars(module).items() if n.startswith(prefix) and isinstance(v, int)}
+
+
+def quote(value: object) -> str:
+    """A byte string as strace prints it, at most 256 characters."""
+    assert isinstance(value, bytes)
+    text = repr(value[:256])[2:-1].replace('"', '\\"').replace("\\'", "'")
+    return f'"{text}"' + ("..." if len(value) > 256 else "")
+
+
+_S32 = "((x & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000"
+_S64 = "(x ^ 0x8000000000000000) - 0x8000000000000000"
+_U32 = "x & 0xFFFFFFFF"
+
+
+def _hex(value: object) -> str:
+    return "NULL" if value == 0 else f"{value:#x}"
+
+
+def _octal(value: object) -> str:
+    assert isinstance(value, int)
+    return f"0{value:o}"
+
+
+def _dirfd(value: object) -> str:
+    return "AT_FDCWD" if value == fc.AT_FDCWD else str(value)
+
+
+def _open_flags(value: object) -> str:
+    assert isinstance(value, int)
+    access = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")[value & 3]
+    names = {fc.O_SYNC: "O_SYNC", fc.O_TMPFILE: "O_TMPFILE"}
+    names |= {v: n for v, n in prefixed(fc, "O_").items() if v > 3 and v not in names}
+    rest = flag_names(names, zero="")(value & ~3)
+    return f"{access}|{rest}" if rest else access
+
+
+def _clone_flags(value: object) -> str:
+    assert isinstance(value, int)
+    names = flag_names(prefixed(sched, "CLONE_"), zero="")(value & ~sched.CSIGNAL)
+    parts = [names] if names else []
+    if value & sched.CSIGNAL:
+        parts.append(signal.name(value & sched.CSIGNAL))
+    return "|".join(parts) or "0"
+
+
+Int = Annotated[int, Kind(_S32)]
+UInt = Annotated[int, Kind(_U32)]
+Long = Annotated[int, Kind(_S64)]
+ULong = Annotated[int, Kind("x")]
+Size = Annotated[int, Kind("x")]
+Offset = Annotated[int, Kind(_S64)]
+Address = Annotated[int, Kind("x", _hex)]
+Fd = Annotated[int, Kind(_S32)]
+DirFd = Annotated[int, Kind(_S32, _dirfd)]
+#: A NUL-terminated path of at most PATH_MAX bytes, copied in; EFAULT, ENAMETOOLONG.
+Path = Annotated[bytes, Kind("task.memory.read_cstring(x, 4096)", quote)]
+Pid = Annotated[int, Kind(_S32)]
+Uid = Annotated[int, Kind(_U32, lambda v: "-1" if v == 0xFFFFFFFF else str(v))]
+Signal = Annotated[int, Kind(_S32, lambda v: signal.name(v) if isinstance(v, int) else str(v))]
+Mode = Annotated[int, Kind("x & 0o7777", _octal)]
+#: A mode with its file type (mknod).
+FileMode = Annotated[int, Kind("x & 0xFFFF", _octal)]
+OpenFlags = Annotated[int, Kind(_U32, _open_flags)]
+AtFlags = Annotated[int, Kind(_S32, flag_names(prefixed(fc, "AT_"), zero="0"))]
+AccessMode = Annotated[int, Kind(_S32, flag_names({4: "R_OK", 2: "W_OK", 1: "X_OK"}, zero="F_OK"))]
+Whence = Annotated[int, Kind(_U32, choice(prefixed(fc, "SEEK_")))]
+Prot = Annotated[int, Kind("x", flag_names(prefixed(mman, "PROT_"), zero="PROT_NONE"))]
+MapFlags = Annotated[
+    int,
+    Kind("x", flag_names({v: n for v, n in prefixed(mman, "MAP_").items() if n not in ("MAP_TYPE", "MAP_SHARED_VALIDATE")})),
+]
+CloneFlags = Annotated[int, Kind("x", _clone_flags)]
+FcntlCommand = Annotated[int, Kind(_U32, choice({v: n for v, n in prefixed(fc, "F_").items() if v not in (0, 1, 2) or n in ("F_DUPFD", "F_GETFD", "F_SETFD")}))]
+SigmaskHow = Annotated[int, Kind(_S32, choice({0: "SIG_BLOCK", 1: "SIG_UNBLOCK", 2: "SIG_SETMASK"}))]
+Request = Annotated[int, Kind(_U32, lambda v: f"{v:#x}")]
