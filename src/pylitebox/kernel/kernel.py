@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
 
@@ -51,6 +52,7 @@ class Kernel:
         self.processes: dict[int, Process] = {}  # by pid, zombies included
         self.tasks: dict[int, Task] = {}  # by tid
         self.namespace: Namespace | None = None  # the mount tree of new processes
+        self.devices = Devices(self)
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

@@ -34,15 +34,16 @@ ERESTART_RESTARTBLOCK = 516  # restart only if no handler runs; the call continu
 
 
 class WaitQueue:
-    """The tasks that wait for something to change."""
+    """The tasks that wait for something to change, and the watchers (epoll) that are told of every change."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("_tasks", "_watchers")
 
     def __init__(self) -> None:
         self._tasks: dict[Task, None] = {}
+        self._watchers: dict[object, Callable[[], None]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._tasks)
+        return bool(self._tasks) or bool(self._watchers)
 
     def add(self, task: Task) -> None:
         self._tasks[task] = None
@@ -50,16 +51,33 @@ class WaitQueue:
     def remove(self, task: Task) -> None:
         self._tasks.pop(task, None)
 
+    def watch(self, key: object, callback: Callable[[], None]) -> None:
+        """Call ``callback`` at every wake until :meth:`unwatch`; it may not call back into a queue's owner."""
+        if self._watchers is None:
+            self._watchers = {}
+        self._watchers[key] = callback
+
+    def unwatch(self, key: object) -> None:
+        if self._watchers is not None:
+            self._watchers.pop(key, None)
+
     def wake(self) -> None:
         """Wake every waiting task, first come first."""
-        for task in tuple(self._tasks):
-            task.kernel.scheduler.wake(task)
+        if self._tasks:
+            for task in tuple(self._tasks):
+                task.kernel.scheduler.wake(task)
+        if self._watchers:
+            for callback in tuple(self._watchers.values()):
+                callback()
 
     def wake_one(self) -> None:
-        """Wake the task that has waited longest."""
+        """Wake the task that has waited longest, and tell every watcher."""
         for task in self._tasks:
             task.kernel.scheduler.wake(task)
-            return
+            break
+        if self._watchers:
+            for callback in tuple(self._watchers.values()):
+                callback()
 
 
 class Wait:

@@ -1,0 +1,301 @@
+"""Pipes and FIFOs (man 7 pipe, man 7 fifo).
+
+A pipe holds at most ``slots`` pages, as Linux's does: a write that fits behind the last page's data is merged into
+it, any other takes a new page, and what was read from a page is not given back before all of it is. So a write of at
+most PIPE_BUF bytes is atomic, and POLLOUT means a free page.
+
+Rules: readers and writers are counted by open file description; reading without writers is the end, writing without
+readers is EPIPE (the caller raises SIGPIPE). A FIFO's pipe lives from its first opener to its last.
+Missing: capacities above pipe-max-size, which Linux grants to CAP_SYS_RESOURCE (EPERM here, for anyone).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY
+from pylitebox.abi.ioctl import FIONREAD
+from pylitebox.abi.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
+from pylitebox.abi.stat import S_IFIFO
+from pylitebox.kernel.anonymous import PIPEFS_DEV, nameless_stat, new_inode_number
+from pylitebox.kernel.errors import KernelError, WouldBlock
+from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.wait import Wait, WaitQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pylitebox.kernel.credentials import Credentials
+    from pylitebox.kernel.fs.vfs import Inode, Location, Stat
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.task import Task
+
+PAGE = 4096
+PIPE_BUF = 4096
+DEFAULT_SLOTS = 16
+#: /proc/sys/fs/pipe-max-size, bytes.
+PIPE_MAX_SIZE = 1 << 20
+
+
+class Owner(Protocol):
+    """Who makes a pipe; a Task is one."""
+
+    kernel: Kernel
+    cred: Credentials
+
+
+class _Packet(bytes):
+    """A page that was written in packet mode (O_DIRECT): one read takes it whole."""
+
+
+class Pipe:
+    """The buffer between the two ends."""
+
+    __slots__ = (
+        "_consumed",
+        "_pages",
+        "read_queue",
+        "reader_opens",
+        "readers",
+        "slots",
+        "write_queue",
+        "writer_opens",
+        "writers",
+    )
+
+    def __init__(self) -> None:
+        self._pages: deque[bytes] = deque()
+        self._consumed = 0  # bytes of the first page that were read
+        self.slots = DEFAULT_SLOTS
+        self.readers = 0
+        self.writers = 0
+        # How often each side was ever opened: a FIFO's opener waits for the other side's count to change.
+        self.reader_opens = 0
+        self.writer_opens = 0
+        self.read_queue = WaitQueue()
+        self.write_queue = WaitQueue()
+
+    @property
+    def empty(self) -> bool:
+        return not self._pages
+
+    @property
+    def full(self) -> bool:
+        return len(self._pages) >= self.slots
+
+    def __len__(self) -> int:
+        """The bytes that wait to be read (FIONREAD)."""
+        return sum(map(len, self._pages)) - self._consumed
+
+    def read(self, size: int) -> bytes:
+        pages = self._pages
+        if not size:
+            return b""
+        if not pages:
+            if self.writers:
+                raise WouldBlock
+            return b""
+        was_full = len(pages) >= self.slots
+        data = self._take(size)
+        if was_full and len(pages) < self.slots:
+            self.write_queue.wake()
+        return data
+
+    def _take(self, size: int) -> bytes:
+        pages = self._pages
+        parts: list[bytes] = []
+        while pages and size:
+            page = pages[0]
+            start = self._consumed
+            available = len(page) - start
+            if type(page) is _Packet:
+                if not parts:
+                    pages.popleft()
+                    return bytes(page[:size])
+                break
+            if available > size:
+                parts.append(page[start : start + size])
+                self._consumed += size
+                break
+            parts.append(page[start:] if start else page)
+            size -= available
+            self._consumed = 0
+            pages.popleft()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, data: bytes | memoryview, *, packets: bool = False) -> int:
+        """How many bytes were taken: all of them if they are at most PIPE_BUF."""
+        size = len(data)
+        if not size:
+            return 0
+        if not self.readers:
+            raise KernelError(E.EPIPE)
+        pages = self._pages
+        done = 0
+        tail = size % PAGE
+        if tail and pages and not packets:
+            last = pages[-1]
+            if type(last) is not _Packet and len(last) + tail <= PAGE:
+                pages[-1] = last + bytes(data[:tail])
+                done = tail
+        while done < size and len(pages) < self.slots:
+            page = bytes(data[done : done + PAGE])
+            pages.append(_Packet(page) if packets else page)
+            done += len(page)
+        if not done:
+            raise WouldBlock
+        self.read_queue.wake()
+        return done
+
+    def resize(self, size: int) -> int:
+        """F_SETPIPE_SZ: the new capacity in bytes; EINVAL, EPERM, EBUSY."""
+        if not 0 <= size <= 1 << 31:
+            raise KernelError(E.EINVAL)
+        slots = 1
+        while slots * PAGE < size:
+            slots *= 2
+        if slots * PAGE > PIPE_MAX_SIZE:
+            raise KernelError(E.EPERM)
+        if slots < len(self._pages):
+            raise KernelError(E.EBUSY)
+        self.slots = slots
+        self.write_queue.wake()
+        return slots * PAGE
+
+    def attach(self, *, reader: bool, writer: bool) -> None:
+        """An open file description more on these sides."""
+        if reader:
+            self.readers += 1
+            self.reader_opens += 1
+            if self.readers == 1:
+                self.write_queue.wake()
+        if writer:
+            self.writers += 1
+            self.writer_opens += 1
+            if self.writers == 1:
+                self.read_queue.wake()
+
+    def detach(self, *, reader: bool, writer: bool) -> None:
+        self.readers -= reader
+        self.writers -= writer
+        if bool(self.readers) != bool(self.writers):
+            self.read_queue.wake()
+            self.write_queue.wake()
+
+
+class PipeFile(File):
+    """An open file description on a pipe; the base of pipe ends and opened FIFOs."""
+
+    def __init__(
+        self, pipe: Pipe, flags: int, *, inode: Inode | None = None, location: Location | None = None
+    ) -> None:
+        super().__init__(flags, inode=inode, location=location)
+        self.pipe = pipe
+        #: The writers' count at an open that had none: no POLLHUP before one has come.
+        self._unseen = -1
+        pipe.attach(reader=self.readable, writer=self.writable)
+
+    def read(self, size: int) -> bytes:
+        return self.pipe.read(size)
+
+    def write(self, data: bytes | memoryview) -> int:
+        return self.pipe.write(data, packets=bool(self.flags & O_DIRECT))
+
+    def poll(self) -> int:
+        pipe = self.pipe
+        events = 0
+        if self.readable:
+            if not pipe.empty:
+                events = POLLIN | POLLRDNORM
+            if not pipe.writers and pipe.writer_opens != self._unseen:
+                events |= POLLHUP
+        if self.writable:
+            if not pipe.full:
+                events |= POLLOUT | POLLWRNORM
+            if not pipe.readers:
+                events |= POLLERR
+        return events
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        pipe = self.pipe
+        if not self.writable:
+            return (pipe.read_queue,)
+        if not self.readable:
+            return (pipe.write_queue,)
+        return (pipe.read_queue, pipe.write_queue)
+
+    def ioctl(self, task: Task, request: int, argument: int) -> int:
+        if request == FIONREAD:
+            task.memory.write(argument, len(self.pipe).to_bytes(4, "little"))
+            return 0
+        raise KernelError(E.ENOTTY)
+
+    def release(self) -> None:
+        self.pipe.detach(reader=self.readable, writer=self.writable)
+
+
+class PipeEnd(PipeFile):
+    """One end of what pipe(2) made."""
+
+    def __init__(self, pipe: Pipe, flags: int, identity: tuple[int, int, int, int]) -> None:
+        super().__init__(pipe, flags)
+        self._identity = identity  # inode number, uid, gid, time of creation
+
+    def link_text(self) -> bytes:
+        return b"pipe:[%d]" % self._identity[0]
+
+    def stat(self) -> Stat:
+        ino, uid, gid, time_ns = self._identity
+        return nameless_stat(PIPEFS_DEV, ino, S_IFIFO | 0o600, uid, gid, time_ns)
+
+
+def make_pipe(owner: Owner, flags: int = 0) -> tuple[PipeEnd, PipeEnd]:
+    """The read end and the write end of a new pipe; ``flags`` may hold O_NONBLOCK and O_DIRECT."""
+    pipe = Pipe()
+    identity = (new_inode_number(), owner.cred.fsuid, owner.cred.fsgid, owner.kernel.wall())
+    flags &= O_NONBLOCK | O_DIRECT
+    return PipeEnd(pipe, O_RDONLY | flags & O_NONBLOCK, identity), PipeEnd(pipe, O_WRONLY | flags, identity)
+
+
+class FifoFile(PipeFile):
+    """An opened FIFO. It may have to wait for its partner: see :attr:`connected` and :meth:`wait_open`."""
+
+    def __init__(self, inode: Inode, flags: int, location: Location | None = None) -> None:
+        """ENXIO for a non-blocking writer without a reader."""
+        pipe: Pipe | None = getattr(inode, "pipe", None)
+        if pipe is None:
+            pipe = Pipe()
+        if flags & O_NONBLOCK and flags & 3 == O_WRONLY and not pipe.readers:
+            raise KernelError(E.ENXIO)
+        super().__init__(pipe, flags, inode=inode, location=location)
+        inode.pipe = pipe
+        self._partner_opens = -1  # the other side's count when this open began to wait
+        if not self.writable and not pipe.writers:
+            if self.nonblocking:
+                self._unseen = pipe.writer_opens
+            else:
+                self._partner_opens = pipe.writer_opens
+        elif not self.readable and not pipe.readers:
+            self._partner_opens = pipe.reader_opens
+
+    @property
+    def connected(self) -> bool:
+        """Whether open(2) may return: a partner has come since, or none is needed."""
+        opens = self.pipe.reader_opens if self.writable else self.pipe.writer_opens
+        return self._partner_opens != opens
+
+    def wait_open(self) -> Generator[Wait, bool, None]:
+        """Wait, inside open(2), until the partner has come. An interrupted open gives the file up."""
+        try:
+            while not self.connected:
+                yield Wait(*self.wait_queues())
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        super().release()
+        if not self.pipe.readers and not self.pipe.writers and self.inode is not None:
+            self.inode.pipe = None
