@@ -92,6 +92,11 @@ class GuestThread(Protocol):
         """Finish this thread's mmap(2) of a file; ``write`` says whether the mapping may reach the file."""
         ...
 
+    def action_changed(self, signo: int, action: bytes) -> None:
+        """The process's disposition of ``signo`` is now ``action`` (a packed struct kernel_sigaction). A platform
+        may answer the guest's queries from what it was told; a fresh process starts with all zero."""
+        ...
+
     def kill(self) -> None:
         """End the whole guest process that this thread belongs to, at once and unconditionally."""
         ...

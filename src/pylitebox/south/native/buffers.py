@@ -1,0 +1,60 @@
+"""Shared buffers and host descriptors that guests can map: memfds (man 2 memfd_create)."""
+
+from __future__ import annotations
+
+import os
+
+from pylitebox.abi import errno as E
+from pylitebox.kernel.errors import KernelError
+
+
+class Memfd:
+    """SharedBuffer over a memfd. A read-only descriptor is opened apart, so that a guest that may only read gets
+    nothing that could write."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            self._fd = os.memfd_create(name[:200], os.MFD_CLOEXEC)
+        except OSError as error:
+            raise KernelError(E.ENFILE if error.errno in (23, 24) else E.ENOMEM) from error
+        self._read_only = -1
+
+    def descriptor(self, *, write: bool) -> int:
+        """A host descriptor of exactly this access, owned by the buffer."""
+        if write:
+            return self._fd
+        if self._read_only < 0:
+            try:
+                self._read_only = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise KernelError(E.ENFILE) from error
+        return self._read_only
+
+    def key(self) -> tuple[int, int]:
+        status = os.fstat(self._fd)
+        return status.st_dev, status.st_ino
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+    def write_at(self, data: bytes | memoryview, offset: int) -> int:
+        try:
+            return os.pwrite(self._fd, data, offset)
+        except OSError as error:
+            raise KernelError(E.ENOSPC if error.errno in (12, 28) else E.EFBIG) from error
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            raise KernelError(E.EFBIG) from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            if self._read_only >= 0:
+                os.close(self._read_only)
+            self._fd = self._read_only = -1

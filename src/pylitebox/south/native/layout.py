@@ -1,0 +1,43 @@
+"""What the stub and this side agree on: numbers and offsets, mirrored from guest/stub.c."""
+
+import struct
+
+#: lseek's first argument in every request of the stub; its low half is a negative descriptor.
+REQUEST = 0x7079626F80001B0C
+SAFE_POINT = 1
+FORWARD = 2
+SIGRETURN = 3
+MMAP = 4
+HELLO = 5
+VFORK = 6
+TEMPLATE = 7
+FRESH = 8
+LOADED = 9
+SIGACTION = 10
+CLONE_FAILED = 11
+REQUEST_NAMES = {
+    value: name for name, value in list(globals().items()) if isinstance(value, int) and 0 < value < 12 and name.isupper()
+}
+
+STEP_ZERO = 0x10001
+STEP_ENTER = 0x10002
+STEP_END = 0x10003
+STEP = struct.Struct("<7Q")
+#: The plan's page: steps first, then an entry ucontext.
+PLAN_STEPS = 0x1800 // STEP.size
+PLAN_CONTEXT = 0x1800
+
+BLOCK_SIZE = 0x8000
+#: struct block: tid, clone_flags, spare; then its own struct actions.
+BLOCK_TID = struct.Struct("<Q")
+BLOCK_HEAD = struct.Struct("<QQ")
+BLOCK_SPARE = 16
+BLOCK_ACTIONS = 64
+ACTION_SIZE = 32
+
+#: Host descriptors that a guest process may hold for the moment of a mapping (RLIMIT_NOFILE of the guests).
+MAX_FD = 16
+#: Where the stub lies: the high word of its addresses, which the filter routes by.
+STUB_BASE = 0x600000000000
+STUB_END = 0x600100000000
+KICK = 23  # SIGURG

@@ -1,0 +1,96 @@
+"""The seccomp notification descriptor (linux/seccomp.h): receive, answer, continue, inject a descriptor."""
+
+import errno
+import fcntl
+import struct
+
+from pylitebox.abi import errno as E
+from pylitebox.kernel.errors import KernelError
+
+_RECV = 0xC0502100
+_SEND = 0xC0182101
+_ID_VALID = 0x40082102
+_ADDFD = 0x40182103
+_SET_FLAGS = 0x40082104
+_FLAG_CONTINUE = 1
+_ADDFD_FLAG_SEND = 2
+_FD_SYNC_WAKE_UP = 1
+_O_CLOEXEC = 0o2000000
+
+#: struct seccomp_notif: id, pid, flags, data (nr, arch, instruction pointer, six arguments).
+_NOTIF = struct.Struct("<QIIiIQ6Q")
+_RESPONSE = struct.Struct("<QqiI")
+_ADD = struct.Struct("<QIIII")
+_ID = struct.Struct("<Q")
+_ZERO = bytes(_NOTIF.size)
+
+_ioctl = fcntl.ioctl
+_unpack = _NOTIF.unpack_from
+_pack_response = _RESPONSE.pack_into
+
+
+class Listener:
+    """One notification descriptor. A thread that ended meanwhile makes an answer fail; that is no error here."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._notif = bytearray(_NOTIF.size)
+        self._response = bytearray(_RESPONSE.size)
+        self._add = bytearray(_ADD.size)
+        try:
+            _ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP)
+            self.sync_wake_up = True
+        except OSError:  # before Linux 6.6
+            self.sync_wake_up = False
+
+    def receive(self) -> tuple[int, ...] | None:
+        """(id, tid, flags, number, arch, instruction pointer, six arguments), or None if the caller is gone."""
+        notif = self._notif
+        notif[:] = _ZERO  # the host insists
+        try:
+            _ioctl(self.fd, _RECV, notif)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
+                return None
+            raise
+        return _unpack(notif)
+
+    def send(self, ident: int, result: int) -> bool:
+        """Finish a call with ``result`` (negative: an errno); False if its thread is gone."""
+        _pack_response(self._response, 0, ident, result, 0, 0)
+        try:
+            _ioctl(self.fd, _SEND, self._response)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def resume(self, ident: int) -> bool:
+        """Let the host run the call itself (only where that depends on registers alone)."""
+        _pack_response(self._response, 0, ident, 0, 0, _FLAG_CONTINUE)
+        try:
+            _ioctl(self.fd, _SEND, self._response)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def valid(self, ident: int) -> bool:
+        """Whether the thread behind a notification still waits for it."""
+        try:
+            _ioctl(self.fd, _ID_VALID, _ID.pack(ident))
+        except OSError:
+            return False
+        return True
+
+    def inject(self, ident: int, fd: int, *, answer: bool = False) -> int:
+        """Copy a descriptor into the caller's table; with ``answer`` its number is also the call's result.
+
+        Raises KernelError(EMFILE) when the host refuses: the call must then be denied."""
+        _ADD.pack_into(self._add, 0, ident, _ADDFD_FLAG_SEND if answer else 0, fd, 0, _O_CLOEXEC)
+        try:
+            return _ioctl(self.fd, _ADDFD, self._add)
+        except OSError as error:
+            raise KernelError(E.EMFILE) from error

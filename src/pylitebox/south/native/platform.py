@@ -1,0 +1,551 @@
+"""The native platform: one loop over notifications, answered by the kernel.
+
+What arrives through the notification descriptor is either a plain system call of a guest thread, or a *request* of the
+stub: an lseek with an impossible descriptor that says why the stub needs us (layout.py). A thread that we do not know
+is a child that reports in, the template, or an intruder, whose process ends.
+
+Known to be missing: namespaces around guests are made only when asked for (doctor says whether they can be had).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.sched import CLONE_THREAD, CLONE_VM
+from pylitebox.kernel.errors import KernelError
+from pylitebox.south.native.buffers import Memfd
+from pylitebox.south.native.context import RAX, SignalContext, registers, result_register
+from pylitebox.south.native.launch import Launch, StartError, auxiliary_vector, initial_stack, launch
+from pylitebox.south.native.layout import (
+    BLOCK_HEAD,
+    CLONE_FAILED,
+    FORWARD,
+    FRESH,
+    HELLO,
+    KICK,
+    LOADED,
+    MMAP,
+    REQUEST,
+    SAFE_POINT,
+    SIGACTION,
+    SIGRETURN,
+    STEP,
+    STEP_END,
+    TEMPLATE,
+    VFORK,
+)
+from pylitebox.south.native.memory import NativeMemory
+from pylitebox.south.native.notify import Listener
+from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, shares_actions
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.platform import GuestEvents, GuestThread
+    from pylitebox.kernel.task import Task
+
+log = logging.getLogger(__name__)
+
+_NR_LSEEK = 8
+_NR_CLONE = 56
+_NR_MUNMAP = 11
+_NR_EXIT_GROUP = 231
+_NR_TGKILL = 234
+_syscall = ctypes.PyDLL(None).syscall
+_syscall.restype = ctypes.c_long
+#: Notifications served before other descriptors and timers are looked at again.
+_BURST = 64
+
+
+class NativePlatform:
+    """Platform over seccomp user notification. ``start`` makes guardian and template; call it after confinement by
+    Landlock and before our own filter (DESIGN.md section 1)."""
+
+    name = "native"
+    delegates_memory = True
+
+    def __init__(self, *, stub: str | None = None, landlock: tuple[int, int, int] = (0, 0, 0)) -> None:
+        self._stub = stub
+        self._landlock = landlock
+        self._epoll = select.epoll()
+        self._watched: dict[int, Callable[[int], None]] = {}
+        self._threads: dict[int, NativeThread] = {}  # by host tid
+        self._processes: dict[int, NativeProcess] = {}  # by host tgid
+        self._cloning: dict[int, NativeThread] = {}  # granted children by virtual tid, not yet reported in
+        self._fresh: deque[NativeThread] = deque()  # empty processes, ready
+        self._waiting: deque[Callable[[GuestThread | None], None]] = deque()
+        self._rerun: deque[NativeThread] = deque()
+        self._template_tid = 0
+        self._template_ident = 0  # the notification the template waits in, 0 while it works
+        self._template_plan = 0
+        self._template_forking = False
+        self._auxv: dict[int, int] = {}
+        self._closed = False
+        self.strangers = 0  # notifications from threads we did not know; each ended its sender
+
+    # -- start and end ----------------------------------------------------------------------------------------
+
+    def attach(self, events: GuestEvents) -> None:
+        self.events = events
+
+    def start(self) -> None:
+        """Start guardian and template and wait until an empty process is ready; StartError."""
+        self._launch: Launch = launch(self._stub, landlock=self._landlock)
+        self.listener = Listener(self._launch.listener)
+        self._epoll.register(self.listener.fd, select.EPOLLIN)
+        deadline = self.monotonic_ns() + 10_000_000_000
+        while not self._fresh:
+            self.poll(deadline)
+            if self.monotonic_ns() > deadline:
+                self.close()
+                raise StartError("the template did not report within 10 seconds")
+
+    @property
+    def guardian_pid(self) -> int:
+        return self._launch.guardian
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for process in list(self._processes.values()):
+            try:
+                signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+            except OSError:
+                pass
+            self.forget_process(process)
+        os.close(self._launch.life)  # the guardian ends the rest, then itself
+        try:
+            os.waitpid(self._launch.guardian, 0)
+        except ChildProcessError:
+            pass
+        os.close(self.listener.fd)
+        self._epoll.close()
+
+    # -- the loop ---------------------------------------------------------------------------------------------
+
+    def poll(self, deadline: int | None) -> None:
+        while self._rerun:
+            self._safe_point_again(self._rerun.popleft())
+        if deadline is None:
+            timeout = -1.0
+        else:
+            timeout = max(0, deadline - time.monotonic_ns()) / 1e9
+        listener = self.listener.fd
+        for fd, events in self._epoll.poll(timeout, 16):
+            if fd == listener:
+                self._notification()
+            else:
+                callback = self._watched.get(fd)
+                if callback is not None:
+                    callback(events)
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        self.watch_events(fd, select.EPOLLIN, lambda events: callback())
+
+    def watch_events(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """As watch, for any epoll events (EPOLLONESHOT included); may be called again to change or re-arm."""
+        if fd in self._watched:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._watched[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                pass
+
+    def _notification(self) -> None:
+        notification = self.listener.receive()
+        if notification is None:
+            return
+        ident, tid, _, number, _, _, *args = notification
+        thread = self._threads.get(tid)
+        if thread is None:
+            self._stranger(ident, tid, number, args)
+            return
+        thread.ident = ident
+        thread.number = number
+        task = thread.task
+        if number == _NR_LSEEK and args[0] == REQUEST:
+            self._request(thread, args)
+            return
+        if task is None:  # a process that should be waiting for its program
+            self._end_intruder(tid)
+            return
+        if number == _NR_CLONE:
+            result = self._clone(thread, task, args)
+        else:
+            result = self.events.syscall(task, number, tuple(args))  # type: ignore[arg-type]
+        if result is not None:
+            self.listener.send(thread.ident, result)
+
+    # -- answers ----------------------------------------------------------------------------------------------
+
+    def answer(self, thread: NativeThread, result: int) -> None:
+        """Finish a call; at a safe point, signals that wait are delivered first."""
+        if thread.frame:
+            if thread.kick_wanted:
+                self._deliver_inline(thread, result)
+                return
+            thread.frame = thread.request = 0
+        self.listener.send(thread.ident, result)
+
+    def _deliver_inline(self, thread: NativeThread, result: int) -> None:
+        thread.kick_wanted = False
+        task = thread.task
+        assert task is not None
+        try:
+            context = SignalContext(thread.memory, thread.frame)
+        except KernelError:
+            self.lose(thread)
+            return
+        context.gregs[RAX] = result & 0xFFFFFFFFFFFFFFFF
+        self._finish_safe_point(thread, context, self.events.safe_point(task, context))
+
+    def _finish_safe_point(self, thread: NativeThread, context: SignalContext, go_on: bool) -> None:
+        if thread.process is None or thread.process.dead:
+            return
+        if not go_on:
+            thread.held = context
+            return
+        thread.held = None
+        try:
+            context.commit()
+        except KernelError:
+            self.lose(thread)
+            return
+        forwarded = thread.request in (FORWARD, MMAP, SIGACTION)
+        thread.frame = thread.request = 0
+        if thread.kick_wanted:  # asked for while frames were built: once more, from outside
+            thread.kick_wanted = False
+            thread.kick()
+        self.listener.send(thread.ident, result_register(context) if forwarded else 0)
+
+    def rerun_safe_point(self, thread: NativeThread) -> None:
+        """A held thread may go on perhaps: ask the kernel again, from the loop."""
+        if thread not in self._rerun:
+            self._rerun.append(thread)
+
+    def _safe_point_again(self, thread: NativeThread) -> None:
+        context = thread.held
+        if context is None or thread.task is None or thread.process is None or thread.process.dead:
+            return
+        thread.held = None
+        self._finish_safe_point(thread, context, self.events.safe_point(thread.task, context))
+
+    # -- requests of the stub ---------------------------------------------------------------------------------
+
+    def _request(self, thread: NativeThread, args: list[int]) -> None:
+        request = args[1]
+        task = thread.task
+        if task is None:
+            self._end_intruder(thread.host_tid)
+            return
+        try:
+            if request in (FORWARD, MMAP, SIGACTION):
+                self._forwarded(thread, task, request, args[2])
+            elif request == SAFE_POINT:
+                self._safe_point(thread, task, args[2], args[3])
+            elif request == SIGRETURN:
+                context = SignalContext(thread.memory, args[2])
+                thread.request, thread.frame = request, args[2]
+                self._finish_safe_point(thread, context, self.events.sigreturn(task, context))
+            elif request == VFORK:
+                self._reply(thread, self.events.vfork_wait(task, args[2]))
+            elif request == CLONE_FAILED:
+                self._clone_failed(thread, task, args[2])
+            elif request == LOADED and thread.loading is not None:
+                if args[2]:
+                    self.lose(thread)
+                else:
+                    thread.continue_loading()
+            else:  # nothing the stub would ask of us now: a guest that plays with the number
+                self.listener.send(thread.ident, -E.EBADF)
+        except KernelError:
+            # The frame is not where the request says: only hostile code gets here.
+            thread.frame = thread.request = 0
+            if request in (SAFE_POINT, SIGRETURN):
+                self.lose(thread)
+            else:
+                self.listener.send(thread.ident, -E.EFAULT)
+
+    def _reply(self, thread: NativeThread, result: int | None) -> None:
+        if result is not None:
+            self.answer(thread, result)
+
+    def _forwarded(self, thread: NativeThread, task: Task, request: int, frame: int) -> None:
+        """A call that the host's filters would have denied, or that must come from a safe point."""
+        r = registers(thread.memory, frame)
+        thread.request, thread.frame = request, frame
+        thread.number = number = r[RAX] & 0xFFFFFFFF
+        self._reply(thread, self.events.syscall(task, number, (r[8], r[9], r[12], r[2], r[0], r[1])))
+
+    def _safe_point(self, thread: NativeThread, task: Task, signo: int, frame: int) -> None:
+        context = SignalContext(thread.memory, frame)
+        thread.request, thread.frame = SAFE_POINT, frame
+        if signo == KICK:
+            go_on = self.events.safe_point(task, context)
+        else:
+            go_on = self.events.fault(task, context, signo & 0x7F, context.siginfo())
+        self._finish_safe_point(thread, context, go_on)
+
+    # -- clone ------------------------------------------------------------------------------------------------
+
+    def _clone(self, thread: NativeThread, task: Task, args: list[int]) -> int | None:
+        """The stub's clone: the host's flags, stack, parent tid, child tid, TLS, and the child's block."""
+        native, stack, ptid, ctid, tls, block = args
+        try:
+            _, flags = BLOCK_HEAD.unpack(thread.memory.read(block, BLOCK_HEAD.size))
+        except KernelError:
+            return -E.EFAULT
+        thread.native_flags = native
+        thread.child_block = block
+        return self.events.syscall(task, _NR_CLONE, (flags, stack, ptid, ctid, tls, 0))
+
+    def grant_clone(self, parent: NativeThread, child: NativeThread, tid: int) -> None:
+        """Let the host clone; the child reports in with ``tid``."""
+        child.block = parent.child_block if child.clone_flags & CLONE_VM else parent.block
+        process = parent.process
+        assert process is not None
+        child.plan = (0, action_table(child.block), 0) if not shares_actions(child.clone_flags) else (0, process.actions, 0)
+        if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
+            process.memory.share()
+        self._cloning[tid] = child
+        self.listener.resume(parent.ident)
+
+    def cancel_clone(self, child: NativeThread) -> None:
+        """A granted child that must not live: it ends when it reports in."""
+        child.task = None
+
+    def _clone_failed(self, parent: NativeThread, task: Task, tid: int) -> None:
+        child = self._cloning.get(tid)
+        if child is not None and child.native_flags == 0 and child.task is not None:
+            del self._cloning[tid]
+            if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
+                child.memory.close()
+            self.events.clone_failed(task, tid)
+        self.listener.send(parent.ident, 0)
+
+    def _hello(self, ident: int, tid: int, virtual: int) -> None:
+        """A child reports in: bind the host's thread to the task that the kernel made for it."""
+        child = self._cloning.pop(virtual, None)
+        if child is None:
+            self._end_intruder(tid)
+            return
+        shares_memory = bool(child.clone_flags & CLONE_VM)
+        if child.clone_flags & CLONE_THREAD:
+            process = child.process
+            assert process is not None
+            if process.dead or not os.path.exists(f"/proc/{process.tgid}/task/{tid}"):
+                self._end_intruder(tid)
+                self._lose_child(child)
+                return
+        else:
+            try:
+                pidfd = os.pidfd_open(tid)  # fails for a thread that leads no process
+            except OSError:
+                self._end_intruder(tid)
+                self._lose_child(child)
+                return
+            try:
+                memory = child.memory if shares_memory else NativeMemory(tid)
+            except OSError:
+                os.close(pidfd)
+                self._lose_child(child)
+                return
+            process = self._add_process(tid, pidfd, memory, child.plan[1])
+            child.process = process
+            child.memory = memory
+            if child.task is None or not self.listener.valid(ident):  # ended before it began
+                child.process.threads.add(child)
+                child.kill()
+                return
+        child.host_tid = tid
+        child.ident = ident
+        process.threads.add(child)
+        self._threads[tid] = child
+        task = child.task
+        if task is None:
+            return
+        task.memory = child.memory
+        self.events.started(task)
+        if child.kick_wanted:
+            child.kick_wanted = False
+            child.kick()
+        self.listener.send(ident, 0)
+
+    def _lose_child(self, child: NativeThread) -> None:
+        if child.task is not None:
+            self.events.lost(child.task)
+
+    # -- threads and processes --------------------------------------------------------------------------------
+
+    def _add_process(self, tgid: int, pidfd: int, memory: NativeMemory, actions: int) -> NativeProcess:
+        process = NativeProcess(tgid, pidfd, memory, actions)
+        self._processes[tgid] = process
+        self.watch_events(pidfd, select.EPOLLIN, lambda events: self._process_ended(process))
+        return process
+
+    def _process_ended(self, process: NativeProcess) -> None:
+        """The host process is gone and the kernel did not order it."""
+        if process.dead:
+            return
+        threads = list(process.threads)
+        self.forget_process(process)
+        for thread in threads:
+            if thread.task is not None:
+                self.events.lost(thread.task)
+                break
+        else:
+            if any(thread in self._fresh for thread in threads):
+                self._fresh = deque(thread for thread in self._fresh if thread not in threads)
+                self._order()
+
+    def forget_thread(self, thread: NativeThread) -> None:
+        self._threads.pop(thread.host_tid, None)
+        if thread.process is not None:
+            thread.process.threads.discard(thread)
+
+    def forget_process(self, process: NativeProcess) -> None:
+        if process.dead:
+            return
+        process.dead = True
+        for thread in list(process.threads):
+            self.forget_thread(thread)
+        self._processes.pop(process.tgid, None)
+        self.unwatch(process.pidfd)
+        os.close(process.pidfd)
+        process.memory.close()
+
+    def lose(self, thread: NativeThread) -> None:
+        """End a guest process that cannot go on, and tell the kernel."""
+        task = thread.task
+        thread.kill()
+        if task is not None:
+            self.events.lost(task)
+
+    def tgkill(self, tgid: int, tid: int, signo: int) -> None:
+        _syscall(_NR_TGKILL, tgid, tid, signo)
+
+    # -- threads that are not (yet) guests --------------------------------------------------------------------
+
+    def _stranger(self, ident: int, tid: int, number: int, args: list[int]) -> None:
+        if number == _NR_LSEEK and args[0] == REQUEST:
+            request = args[1]
+            if request == HELLO:
+                self._hello(ident, tid, args[2])
+                return
+            if request == TEMPLATE and tid == (self._template_tid or tid):
+                self._template(ident, tid, args)
+                return
+            if request == FRESH and self._template_forking:
+                self._fresh_process(ident, tid, args)
+                return
+        elif number == _NR_CLONE and tid == self._template_tid and self._template_forking:
+            self.listener.resume(ident)
+            return
+        self._end_intruder(tid)
+
+    def _end_intruder(self, tid: int) -> None:
+        self.strangers += 1
+        log.warning("host thread %d made a notification that no guest of ours can make: ended", tid)
+        try:
+            os.kill(tid, signal.SIGKILL)
+        except OSError:
+            pass
+
+    def _template(self, ident: int, tid: int, args: list[int]) -> None:
+        self._template_ident = ident
+        if not self._template_tid:
+            self._template_tid = tid
+            self._template_plan = args[2]
+            self._auxv = auxiliary_vector(tid)
+            start, end = initial_stack(tid)
+            memory = NativeMemory(tid)
+            steps = ((_NR_MUNMAP, start, end - start, 0, 0, 0, 0), (STEP_END, 0, 0, 0, 0, 0, 0))
+            memory.poke(self._template_plan, b"".join(STEP.pack(*step) for step in steps))
+            memory.close()
+            self._template_ident = 0
+            self.listener.send(ident, 0)
+            return
+        if args[3] >> 63 and self._template_forking:  # the host has no process for us
+            self._template_forking = False
+            while self._waiting:
+                self._waiting.popleft()(None)
+            return
+        self._order()
+
+    def _order(self) -> None:
+        """Keep one empty process ready, and one for each that waits."""
+        if self._template_ident and not self._template_forking and len(self._fresh) < max(1, len(self._waiting)):
+            ident, self._template_ident = self._template_ident, 0
+            self._template_forking = True
+            self.listener.send(ident, 1)
+
+    def _fresh_process(self, ident: int, tid: int, args: list[int]) -> None:
+        self._template_forking = False
+        _, _, _, plan, stack, size = args
+        try:
+            pidfd = os.pidfd_open(tid)
+        except OSError:
+            return
+        try:
+            memory = NativeMemory(tid)
+        except OSError:
+            os.close(pidfd)
+            return
+        block = stack - 0x1000
+        process = self._add_process(tid, pidfd, memory, action_table(block))
+        thread = NativeThread(self, process)
+        thread.host_tid = tid
+        thread.ident = ident
+        thread.block = block
+        thread.plan = (plan, stack, size)
+        process.threads.add(thread)
+        self._threads[tid] = thread
+        self._fresh.append(thread)
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._fresh and self._waiting:
+            self._waiting.popleft()(self._fresh.popleft())
+        self._order()
+
+    def new_process(self, ready: Callable[[GuestThread | None], None]) -> None:
+        self._waiting.append(ready)
+        self._serve_waiting()
+
+    def bind(self, thread: GuestThread, task: Task) -> None:
+        assert isinstance(thread, NativeThread)
+        thread.task = task
+
+    # -- the rest of the contract -----------------------------------------------------------------------------
+
+    def shared_buffer(self, name: str) -> Memfd:
+        return Memfd(name)
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def realtime_ns(self) -> int:
+        return time.time_ns()
+
+    def random(self, size: int) -> bytes:
+        return os.urandom(size)
+
+    def auxv(self) -> dict[int, int]:
+        return self._auxv
+
+    def cpu_count(self) -> int:
+        return len(os.sched_getaffinity(0))

@@ -1,0 +1,268 @@
+"""Guest threads and processes as the native platform holds them.
+
+A :class:`NativeThread` lives from ``new_process`` or a granted clone until its exit. Between a notification and its
+answer the thread stands still; ``frame`` is set while it stands in a request of the stub that carries a signal frame:
+it is at a safe point then, and a kick needs no signal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
+from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.platform import Area, MapSource
+from pylitebox.kernel.task import NO_MEMORY
+from pylitebox.south.native.context import RAX, SignalContext, entry_context
+from pylitebox.south.native.layout import (
+    ACTION_SIZE,
+    BLOCK_ACTIONS,
+    BLOCK_SPARE,
+    BLOCK_TID,
+    KICK,
+    PLAN_CONTEXT,
+    PLAN_STEPS,
+    STEP,
+    STEP_END,
+    STEP_ENTER,
+    STEP_ZERO,
+    STUB_BASE,
+    STUB_END,
+)
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.image import Image
+    from pylitebox.kernel.task import Task
+    from pylitebox.south.native.memory import NativeMemory
+    from pylitebox.south.native.platform import NativePlatform
+
+_NR_EXIT_GROUP = 231
+_NR_MMAP = 9
+_NR_CLOSE = 3
+_MAP_FIXED_PRIVATE = 0x12
+_MAP_FIXED_ANONYMOUS = 0x4032  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
+_NO_FD = (1 << 64) - 1
+
+
+class NativeProcess:
+    """One host process with guest code: its id, a descriptor that names it for ever, and its threads."""
+
+    __slots__ = ("actions", "blocks", "dead", "memory", "pidfd", "tgid", "threads")
+
+    def __init__(self, tgid: int, pidfd: int, memory: NativeMemory, actions: int) -> None:
+        self.tgid = tgid
+        self.pidfd = pidfd
+        self.memory = memory
+        self.threads: set[NativeThread] = set()
+        self.actions = actions  # address of the stub's table of dispositions
+        self.blocks: list[int] = []  # blocks of ended threads, for new ones
+        self.dead = False
+
+
+class NativeThread:
+    """GuestThread on the native platform."""
+
+    __slots__ = (
+        "block",
+        "child_block",
+        "clone_flags",
+        "frame",
+        "held",
+        "host_tid",
+        "ident",
+        "kick_wanted",
+        "loading",
+        "memory",
+        "native_flags",
+        "number",
+        "plan",
+        "platform",
+        "process",
+        "request",
+        "task",
+    )
+
+    def __init__(self, platform: NativePlatform, process: NativeProcess | None) -> None:
+        self.platform = platform
+        self.process = process  # None until a cloned process has reported in
+        self.memory: NativeMemory = process.memory if process else NO_MEMORY  # type: ignore[assignment]
+        self.task: Task | None = None
+        self.host_tid = 0  # 0 until it has reported in
+        self.ident = 0  # the notification it stands in
+        self.number = 0  # the call it is in
+        self.request = 0  # the stub's request it is in, 0: a plain call
+        self.frame = 0  # address of the ucontext of that request
+        self.block = 0  # address of its own block, once it has reported in
+        self.child_block = 0  # address of the block for the child it is cloning
+        self.kick_wanted = False
+        self.held: SignalContext | None = None  # stopped by the kernel at a safe point
+        self.clone_flags = 0
+        self.native_flags = 0
+        self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
+        self.loading: tuple[Image, list[tuple[int, ...]]] | None = None
+
+    # -- calls ------------------------------------------------------------------------------------------------
+
+    def complete(self, result: int) -> None:
+        self.platform.answer(self, result)
+
+    def kick(self) -> None:
+        if self.held is not None:
+            self.platform.rerun_safe_point(self)
+        elif self.frame or not self.host_tid:
+            self.kick_wanted = True
+        elif self.process is not None and not self.process.dead:
+            self.platform.tgkill(self.process.tgid, self.host_tid, KICK)
+
+    def exit(self) -> None:
+        process = self.process
+        assert process is not None
+        self.platform.listener.resume(self.ident)
+        self.platform.forget_thread(self)
+        if self.number == _NR_EXIT_GROUP or not process.threads:
+            self.platform.forget_process(process)
+        elif self.block and not self.block <= process.actions < self.block + 0x1000:
+            process.blocks.append(self.block)
+
+    def kill(self) -> None:
+        process = self.process
+        if process is None or process.dead:
+            self.platform.cancel_clone(self)
+            return
+        try:
+            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.platform.forget_process(process)
+
+    def map_file(self, source: MapSource, *, write: bool) -> int | None:
+        fd = source.descriptor(write=write)  # type: ignore[attr-defined]
+        self.platform.listener.inject(self.ident, fd, answer=True)
+        self.frame = self.request = 0
+        return None
+
+    def action_changed(self, signo: int, action: bytes) -> None:
+        process = self.process
+        if process is not None and not process.dead and 1 <= signo <= 64:
+            process.memory.poke(process.actions + ACTION_SIZE * signo, action)
+
+    # -- clone ------------------------------------------------------------------------------------------------
+
+    def clone(self, child: Task, flags: int) -> int | None:
+        process = self.process
+        assert process is not None
+        native = self.native_flags
+        if (flags & CLONE_THREAD) != (native & CLONE_THREAD) or (flags & CLONE_VM) != (native & CLONE_VM):
+            raise KernelError(E.EINVAL)
+        thread = NativeThread(self.platform, process if flags & CLONE_THREAD else None)
+        thread.task = child
+        thread.clone_flags = flags
+        if flags & CLONE_VM:
+            thread.memory = process.memory
+        child.thread = thread
+        child.memory = thread.memory
+        self.memory.poke(self.child_block, BLOCK_TID.pack(child.tid))
+        if flags & CLONE_THREAD and process.blocks:
+            # the caller's next child gets the block of a thread that has ended
+            self.memory.poke(self.block + BLOCK_SPARE, BLOCK_TID.pack(process.blocks.pop()))
+        self.platform.grant_clone(self, thread, child.tid)
+        return None
+
+    # -- exec -------------------------------------------------------------------------------------------------
+
+    def load(self, image: Image) -> None:
+        inject = self.platform.listener.inject
+        steps: list[tuple[int, ...]] = []
+        injected: dict[int, int] = {}
+        try:
+            for mapping in image.mappings:
+                if mapping.source is None:
+                    fd, flags = _NO_FD, _MAP_FIXED_ANONYMOUS
+                else:
+                    flags = _MAP_FIXED_PRIVATE
+                    host_fd = mapping.source.descriptor(write=False)  # type: ignore[attr-defined]
+                    if host_fd not in injected:
+                        injected[host_fd] = inject(self.ident, host_fd)
+                    fd = injected[host_fd]
+                steps.append((_NR_MMAP, mapping.address, mapping.size, mapping.prot, flags, fd, mapping.offset))
+        except KernelError:
+            self.platform.lose(self)
+            return
+        steps += [(_NR_CLOSE, fd) for fd in injected.values()]
+        steps += [(STEP_ZERO, address, size) for address, size in image.zero]
+        self.loading = (image, steps)
+        self.continue_loading()
+
+    def continue_loading(self) -> None:
+        """Write the next part of the plan, or the last: the stack's content and the entry into the program."""
+        assert self.loading is not None
+        image, steps = self.loading
+        plan, stack, size = self.plan
+        part, rest = steps[: PLAN_STEPS - 1], steps[PLAN_STEPS - 1 :]
+        try:
+            if part:
+                self.loading = (image, rest)
+                part.append((STEP_END,))
+                self.memory.poke(plan, b"".join(STEP.pack(*step, *([0] * (7 - len(step)))) for step in part))
+            else:
+                self.loading = None
+                for address, data in image.data:
+                    self.memory.write(address, data)
+                context = entry_context(image.entry, image.stack_pointer, stack, size)
+                self.memory.poke(plan, STEP.pack(STEP_ENTER, plan + PLAN_CONTEXT, image.brk, 0, 0, 0, 0))
+                self.memory.poke(plan + PLAN_CONTEXT, context)
+        except KernelError:
+            self.platform.lose(self)
+            return
+        self.platform.listener.send(self.ident, 0)
+
+    # -- /proc ------------------------------------------------------------------------------------------------
+
+    def areas(self) -> list[Area]:
+        if self.process is None:
+            return []
+        areas = []
+        try:
+            with open(f"/proc/{self.process.tgid}/maps", "rb") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            return []
+        for line in lines:
+            fields = line.split(None, 5)
+            low, _, high = fields[0].partition(b"-")
+            start, end = int(low, 16), int(high, 16)
+            if STUB_BASE <= start < STUB_END:
+                continue
+            mode, inode = fields[1], int(fields[4])
+            prot = (
+                (PROT_READ if mode[0:1] == b"r" else 0)
+                | (PROT_WRITE if mode[1:2] == b"w" else 0)
+                | (PROT_EXEC if mode[2:3] == b"x" else 0)
+            )
+            major, _, minor = fields[3].partition(b":")
+            source = (os.makedev(int(major, 16), int(minor, 16)), inode) if inode else None
+            name = fields[5].decode("ascii", "replace") if len(fields) > 5 and fields[5][:1] == b"[" else ""
+            areas.append(
+                Area(start, end, prot, shared=mode[3:4] == b"s", offset=int(fields[2], 16), source=source, name=name)
+            )
+        return areas
+
+
+def action_table(block: int) -> int:
+    """The address of the dispositions in a thread's own block."""
+    return block + BLOCK_ACTIONS
+
+
+def shares_actions(flags: int) -> bool:
+    """Whether a clone uses its parent's dispositions rather than a copy in its own block."""
+    return bool(flags & CLONE_SIGHAND) or not flags & CLONE_VM
+
+
+def result_register(context: SignalContext) -> int:
+    """The call's result as the stub wants it in its answer."""
+    value = context.gregs[RAX]
+    return value - (1 << 64) if value >> 63 else value
