@@ -1,0 +1,1 @@
+"""Measurements against the host and its other sandboxes: ``python -m benchmarks``."""
