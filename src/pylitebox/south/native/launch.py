@@ -15,12 +15,20 @@ from pathlib import Path
 from pylitebox.south.native import filters
 
 _CODE_SIZE = 1500 * 8
-_CONFIG = struct.Struct("<3Q3QQ")
+_CONFIG = struct.Struct("<3Q3QQQ")
 _SYS_LANDLOCK_CREATE_RULESET = 444
 
 
 class StartError(Exception):
     """The native platform cannot start here; the message says why and what to do."""
+
+
+class NamespacesRefused(StartError):
+    """The host grants no new namespaces here (user.max_user_namespaces, a container's profile, AppArmor)."""
+
+
+#: The guardian's exit status when unshare(2) was refused (EXIT_STARTUP + 5 in the stub).
+_EXIT_NAMESPACES = 125
 
 
 def stub_path() -> Path:
@@ -37,8 +45,15 @@ class Launch:
         self.life = life
 
 
-def launch(stub: str | None = None, *, landlock: tuple[int, int, int] = (0, 0, 0)) -> Launch:
-    """Start both; StartError. ``landlock``: the attributes of a ruleset without rules for them, zeros for none."""
+def launch(
+    stub: str | None = None,
+    *,
+    landlock: tuple[int, int, int] = (0, 0, 0),
+    namespaces: int = 0,
+    address_space: int = 0,
+) -> Launch:
+    """Start both; StartError. ``landlock``: the attributes of a ruleset without rules for them, zeros for none;
+    ``namespaces``: CLONE_NEW* flags of namespaces around the guests; ``address_space``: RLIMIT_AS of each guest."""
     path = stub or str(stub_path())
     if not os.access(path, os.X_OK):
         raise StartError(
@@ -48,7 +63,7 @@ def launch(stub: str | None = None, *, landlock: tuple[int, int, int] = (0, 0, 0
     code = b"".join(codes)
     if len(code) > _CODE_SIZE:
         raise StartError("the compiled filters are longer than the stub can take")
-    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, 0) + code.ljust(_CODE_SIZE, b"\0")
+    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, namespaces, address_space) + code.ljust(_CODE_SIZE, b"\0")
     ours, theirs = socket.socketpair()
     life_read, life_write = os.pipe2(os.O_CLOEXEC)
     try:
@@ -83,7 +98,8 @@ def launch(stub: str | None = None, *, landlock: tuple[int, int, int] = (0, 0, 0
         ours.close()
     if not fds:
         os.close(life_write)
-        os.waitpid(guardian, 0)
+        if os.waitstatus_to_exitcode(os.waitpid(guardian, 0)[1]) == _EXIT_NAMESPACES:
+            raise NamespacesRefused("the host refuses new namespaces here; `pylitebox doctor` says why")
         raise StartError(_explain(message))
     os.set_inheritable(fds[0], False)
     return Launch(guardian, fds[0], life_write)

@@ -3,8 +3,6 @@
 What arrives through the notification descriptor is either a plain system call of a guest thread, or a *request* of the
 stub: an lseek with an impossible descriptor that says why the stub needs us (layout.py). A thread that we do not know
 is a child that reports in, the template, or an intruder, whose process ends.
-
-Known to be missing: namespaces around guests are made only when asked for (doctor says whether they can be had).
 """
 
 from __future__ import annotations
@@ -20,11 +18,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.sched import CLONE_THREAD, CLONE_VM
+from pylitebox.abi.sched import CLONE_NEWPID, CLONE_NEWUSER, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.south.native.buffers import Memfd
-from pylitebox.south.native.context import RAX, SignalContext, registers, result_register
-from pylitebox.south.native.launch import Launch, StartError, auxiliary_vector, initial_stack, launch
+from pylitebox.south.native.context import RAX, SignalContext, registers
+from pylitebox.south.native.launch import Launch, NamespacesRefused, StartError, auxiliary_vector, initial_stack, launch
 from pylitebox.south.native.layout import (
     BLOCK_HEAD,
     CLONE_FAILED,
@@ -45,7 +43,7 @@ from pylitebox.south.native.layout import (
 )
 from pylitebox.south.native.memory import NativeMemory
 from pylitebox.south.native.notify import Listener
-from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, shares_actions
+from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, result_register, shares_actions
 
 if TYPE_CHECKING:
     from pylitebox.kernel.platform import GuestEvents, GuestThread
@@ -60,8 +58,8 @@ _NR_EXIT_GROUP = 231
 _NR_TGKILL = 234
 _syscall = ctypes.PyDLL(None).syscall
 _syscall.restype = ctypes.c_long
-#: Notifications served before other descriptors and timers are looked at again.
-_BURST = 64
+#: What is put around the guests where it can be had: they see no other process and are nobody in ours.
+_NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID
 
 
 class NativePlatform:
@@ -71,9 +69,21 @@ class NativePlatform:
     name = "native"
     delegates_memory = True
 
-    def __init__(self, *, stub: str | None = None, landlock: tuple[int, int, int] = (0, 0, 0)) -> None:
+    def __init__(
+        self,
+        *,
+        stub: str | None = None,
+        landlock: tuple[int, int, int] = (0, 0, 0),
+        namespaces: int | None = None,
+        address_space: int = 0,
+    ) -> None:
+        """``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
+        None: a user and a PID namespace where the host grants them; :attr:`namespaces` says after the start."""
         self._stub = stub
         self._landlock = landlock
+        self._wanted_namespaces = namespaces
+        self.namespaces = 0
+        self._address_space = address_space
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -97,7 +107,7 @@ class NativePlatform:
 
     def start(self) -> None:
         """Start guardian and template and wait until an empty process is ready; StartError."""
-        self._launch: Launch = launch(self._stub, landlock=self._landlock)
+        self._launch = self._launch_with_namespaces()
         self.listener = Listener(self._launch.listener)
         self._epoll.register(self.listener.fd, select.EPOLLIN)
         deadline = self.monotonic_ns() + 10_000_000_000
@@ -106,6 +116,21 @@ class NativePlatform:
             if self.monotonic_ns() > deadline:
                 self.close()
                 raise StartError("the template did not report within 10 seconds")
+
+    def _launch_with_namespaces(self) -> Launch:
+        wanted = self._wanted_namespaces
+        for namespaces in (_NAMESPACES, 0) if wanted is None else (wanted,):
+            try:
+                started = launch(
+                    self._stub, landlock=self._landlock, namespaces=namespaces, address_space=self._address_space
+                )
+            except NamespacesRefused:
+                if wanted is not None:
+                    raise
+                continue
+            self.namespaces = namespaces
+            return started
+        raise AssertionError  # without namespaces nobody refuses them
 
     @property
     def guardian_pid(self) -> int:

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -54,7 +55,13 @@ struct block {
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
 static u64 plan[1024] __attribute__((aligned(4096)));
 static char start_stack[8192] __attribute__((aligned(4096), used));
-static struct { u64 lengths[3], landlock[3], flags; struct sock_filter code[1500]; } config;
+static struct {
+    u64 lengths[3];           // instructions of the guests', the start-up and the guardian's filter
+    u64 landlock[3];          // a ruleset's attributes; 0: no Landlock here
+    u64 namespaces;           // CLONE_NEW* flags of namespaces around all guests
+    u64 address_space;        // RLIMIT_AS of each guest process, bytes; 0: none
+    struct sock_filter code[1500];
+} config;
 
 static inline long syscall6(long n, long a, long b, long c, long d, long e, long f) {
     long r;
@@ -295,6 +302,12 @@ static long follow_plan(void) {
     }
 }
 
+static void limit(int resource, u64 value) {
+    u64 both[2] = {value, value};
+    if (SYS(SYS_setrlimit, resource, both) < 0)
+        SYS(SYS_exit_group, EXIT_STARTUP + 4);
+}
+
 static void restrict_files(void) {
     if (!config.landlock[0])
         return;
@@ -345,6 +358,10 @@ __attribute__((noreturn)) static void template(void) {
     int caught[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, KICK};
     for (unsigned i = 0; i < sizeof caught / sizeof *caught; i++)
         install(caught[i]);
+    limit(RLIMIT_NOFILE, MAX_FD);
+    limit(RLIMIT_CORE, 0);
+    if (config.address_space)
+        limit(RLIMIT_AS, config.address_space);
     SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     restrict_files();
     filter(0, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 1);
@@ -368,6 +385,23 @@ __attribute__((noreturn)) static void template(void) {
     }
 }
 
+// Wait for the supervisor's end, then end `child`'s process group (or, for the outer guardian, the whole namespace).
+__attribute__((noreturn)) static void guard(long child, long target) {
+    char byte;
+    SYS(SYS_close, CONTROL_FD);
+    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    restrict_files();
+    filter(2, 0, 0);
+    while (child > 0 && SYS(SYS_read, LIFE_FD, &byte, 1) == -4)
+        ;
+    if (child > 0)
+        SYS(SYS_kill, target, SIGKILL);
+    while (SYS(SYS_wait4, -1, 0, 0, 0) >= 0)
+        ;
+    SYS(SYS_exit_group, 0);
+    __builtin_unreachable();
+}
+
 __attribute__((used)) static void start(void) {
     u64 all = ~0ul, ignore[4] = {(u64)SIG_IGN, 0x04000000, (u64)restorer, 0};
     char *into = (char *)&config;
@@ -380,22 +414,17 @@ __attribute__((used)) static void start(void) {
     SYS(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
     SYS(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
     SYS(SYS_rt_sigaction, SIGCHLD, ignore, 0, 8); // guests are reaped by the host
-    long child = SYS(SYS_fork);
-    if (child == 0) {
-        SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
-        template();
+    if (config.namespaces) {
+        if (SYS(SYS_unshare, config.namespaces) < 0)
+            SYS(SYS_exit_group, EXIT_STARTUP + 5);
+        long inner = SYS(SYS_fork); // process 1 of the namespace: a guardian too, since an init cannot use CLONE_PARENT
+        if (inner)
+            guard(inner, inner);
+        end_with_parent();
     }
-    SYS(SYS_close, CONTROL_FD);
-    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    restrict_files();
-    filter(2, 0, 0);
-    char byte;
-    while (child > 0 && SYS(SYS_read, LIFE_FD, &byte, 1) == -4)
-        ;
-    if (child > 0) // all guests are in the template's process group, and none can leave it
-        SYS(SYS_kill, -child, SIGKILL);
-    while (SYS(SYS_wait4, -1, 0, 0, 0) >= 0)
-        ;
-    SYS(SYS_exit_group, 0);
+    long child = SYS(SYS_fork);
+    if (child == 0)
+        template();
+    guard(child, -child); // all guests are in the template's process group, and none can leave it
 }
 asm(".globl _start\n_start: lea start_stack+8192(%rip), %rsp\n call start\n");

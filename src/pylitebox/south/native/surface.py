@@ -1,0 +1,318 @@
+"""The surface: every host call that each role of the native platform may make, with its condition and its reason.
+
+This is data. :mod:`.filters` compiles it to seccomp programs, ``pylitebox surface`` and docs/surface.md show it, and
+the tests compare the compiled programs with :func:`decide` for every number.
+
+Roles
+- guest       guest processes: arbitrary machine code, with the stub mapped among it
+- template    the stub that forks empty processes; it runs under the guest's filter, plus what only starting needs
+- guardian    the stub that ends every guest when the supervisor is gone; never runs guest code
+- supervisor  the Python process that holds the kernel; ``host-write`` is added only for writable host directories
+
+The test of the instruction pointer (:data:`STUB`) is *routing, not a boundary*: guest code can jump into the stub, or
+map other code there. So a call that the guest's filter allows there must be harmless with any arguments from anywhere.
+
+What a rule decides: the first case whose conditions all hold, else ``otherwise``. A call without a rule gets the role's
+default: guests notify the supervisor, which then *is* their kernel; the supervisor gets EPERM; the guardian dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pylitebox.abi import errno as E
+from pylitebox.abi import futex as F
+from pylitebox.abi import prctl as P
+from pylitebox.abi import sched as C
+from pylitebox.abi.mman import MAP_ANONYMOUS, MAP_HUGETLB
+from pylitebox.abi.numbers import X86_64
+from pylitebox.abi.seccomp import (
+    SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO,
+    SECCOMP_RET_KILL_PROCESS,
+    SECCOMP_RET_TRAP,
+    SECCOMP_RET_USER_NOTIF,
+    X32_SYSCALL_BIT,
+)
+from pylitebox.south.native.layout import STUB_BASE
+
+SIGKILL = 9
+ALLOW = SECCOMP_RET_ALLOW
+NOTIFY = SECCOMP_RET_USER_NOTIF
+TRAP = SECCOMP_RET_TRAP
+KILL = SECCOMP_RET_KILL_PROCESS
+
+
+def refuse(errno: int) -> int:
+    return SECCOMP_RET_ERRNO | errno
+
+
+@dataclass(frozen=True)
+class Test:
+    """A condition on the low half of argument ``arg``, or on the high half of the instruction pointer (arg None).
+
+    It holds if the word, after ``mask``, lies in one of ``ranges`` (both ends included). ``wide``: the argument's
+    high half must be zero too, for calls that look at all 64 bits."""
+
+    text: str
+    arg: int | None
+    ranges: tuple[tuple[int, int], ...]
+    mask: int = 0xFFFFFFFF
+    wide: bool = False
+
+    def holds(self, pointer: int, args: tuple[int, ...]) -> bool:
+        value = pointer >> 32 if self.arg is None else args[self.arg]
+        if self.wide and value >> 32:
+            return False
+        word = value & self.mask
+        return any(low <= word <= high for low, high in self.ranges)
+
+
+@dataclass(frozen=True)
+class Case:
+    tests: tuple[Test, ...]
+    action: int
+    #: The supervisor lets the host run the notified call, having looked at registers only.
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    cases: tuple[Case, ...]
+    otherwise: int
+    reason: str
+
+    @property
+    def reaches_host(self) -> bool:
+        """Whether the host kernel may run the call for this role at all."""
+        return self.otherwise == ALLOW or any(case.action == ALLOW or case.continued for case in self.cases)
+
+    @property
+    def conditions(self) -> str:
+        """When the host runs the call, in words; empty if always."""
+        parts = []
+        for case in self.cases:
+            if case.action == ALLOW or case.continued:
+                texts = [test.text for test in case.tests]
+                if case.continued:
+                    texts.append("granted by the supervisor from the registers alone")
+                parts.append(", ".join(texts))
+        if self.otherwise == ALLOW:
+            excepted = ["; ".join(test.text for test in case.tests) for case in self.cases if case.action != ALLOW]
+            return "unless " + " or ".join(excepted) if excepted else ""
+        return "; or ".join(parts)
+
+
+# -- building rules ---------------------------------------------------------------------------------------------
+
+
+def one_of(arg: int, values: Iterable[int], text: str, *, mask: int = 0xFFFFFFFF, wide: bool = False) -> Test:
+    ranges: list[tuple[int, int]] = []
+    for value in sorted(values):
+        if ranges and ranges[-1][1] + 1 == value:
+            ranges[-1] = (ranges[-1][0], value)
+        else:
+            ranges.append((value, value))
+    return Test(text, arg, tuple(ranges), mask, wide)
+
+
+def between(arg: int, low: int, high: int, text: str, *, wide: bool = False) -> Test:
+    return Test(text, arg, ((low, high),), wide=wide)
+
+
+def bits(arg: int, mask: int, value: int, text: str) -> Test:
+    """``argument & mask == value``."""
+    return Test(text, arg, ((value, value),), mask)
+
+
+def plain(name: str, reason: str) -> Rule:
+    return Rule(name, (), ALLOW, reason)
+
+
+def only(name: str, tests: Iterable[Test], otherwise: int, reason: str) -> Rule:
+    return Rule(name, (Case(tuple(tests), ALLOW),), otherwise, reason)
+
+
+#: The caller's instruction pointer is where the stub is mapped.
+STUB = Test("from the stub's addresses", None, ((STUB_BASE >> 32, STUB_BASE >> 32),))
+
+# -- guest ------------------------------------------------------------------------------------------------------
+
+#: The host clones for a guest only with these: a thread, or a process that is the guest's sibling. Never
+#: CLONE_VFORK, a namespace, a descriptor (PIDFD), an id that leaks (SETTID), or an exit signal.
+_THREAD = (
+    C.CLONE_VM | C.CLONE_FS | C.CLONE_FILES | C.CLONE_SIGHAND | C.CLONE_THREAD | C.CLONE_SYSVSEM | C.CLONE_SETTLS
+)
+CLONE_MASKS = tuple(
+    shape | clear
+    for shape in (_THREAD, C.CLONE_PARENT, C.CLONE_PARENT | C.CLONE_VM)
+    for clear in (0, C.CLONE_CHILD_CLEARTID)
+)
+_FUTEX_OPERATIONS = (
+    F.FUTEX_WAIT,
+    F.FUTEX_WAKE,
+    F.FUTEX_REQUEUE,
+    F.FUTEX_CMP_REQUEUE,
+    F.FUTEX_WAKE_OP,
+    F.FUTEX_WAIT_BITSET,
+    F.FUTEX_WAKE_BITSET,
+)
+_CLOCKS = between(0, 0, 11, "clock id 0 to 11: larger ones name a process by its host id")
+#: Hints on the caller's own pages. Not MERGEABLE (same-page merging tells what pages others have), not COLD and
+#: PAGEOUT (pages of files that others use), not HWPOISON and SOFT_OFFLINE.
+_ADVICE = one_of(
+    2,
+    (0, 1, 2, 3, 4, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 22, 23, 24, 102, 103),
+    "advice 0-4, 8-11, 13-19, 22-24, 102, 103: not MADV_MERGEABLE, COLD, PAGEOUT, HWPOISON, SOFT_OFFLINE",
+)
+
+GUEST: tuple[Rule, ...] = (
+    plain("sched_yield", "gives up the CPU"),
+    plain("munmap", "the caller's own address space"),
+    plain("mprotect", "the caller's own address space"),
+    plain("mremap", "the caller's own address space, within RLIMIT_AS"),
+    only("madvise", [_ADVICE], refuse(E.EINVAL), "hints on the caller's own pages"),
+    plain("nanosleep", "sleeps"),
+    plain("membarrier", "orders the caller's own memory accesses"),
+    plain("restart_syscall", "goes on with an interrupted futex or sleep"),
+    only("clock_gettime", [_CLOCKS], NOTIFY, "reads a clock"),
+    only("clock_getres", [_CLOCKS], NOTIFY, "reads a clock's resolution"),
+    only("clock_nanosleep", [_CLOCKS], NOTIFY, "sleeps"),
+    only(
+        "arch_prctl",
+        [between(0, P.ARCH_SET_GS, P.ARCH_GET_GS, "code ARCH_SET_GS to ARCH_GET_GS")],
+        refuse(E.EINVAL),
+        "the caller's segment bases; ARCH_REQ_XCOMP_PERM would let frames outgrow the stub's stack",
+    ),
+    only(
+        "futex",
+        [one_of(1, _FUTEX_OPERATIONS, "operation without priority inheritance", mask=F.FUTEX_CMD_MASK)],
+        refuse(E.ENOSYS),
+        "waits on the caller's own memory; priority inheritance would put host ids into guest memory",
+    ),
+    Rule(
+        "mmap",
+        (
+            Case((bits(3, MAP_HUGETLB, MAP_HUGETLB, "MAP_HUGETLB"),), refuse(E.ENOMEM)),
+            Case((bits(3, MAP_ANONYMOUS, MAP_ANONYMOUS, "MAP_ANONYMOUS without MAP_HUGETLB"),), ALLOW),
+            Case((STUB,), ALLOW),
+        ),
+        TRAP,
+        "memory of the caller's own; a file is mapped by the stub, from a descriptor that the supervisor has put there "
+        "for that moment with exactly the access that the guest has",
+    ),
+    only("rt_sigreturn", [STUB], TRAP, "enters guest code: loads registers from the caller's own memory"),
+    only("set_tid_address", [STUB], TRAP, "zeroes one word of the caller's own memory when its thread ends"),
+    only("close", [STUB], NOTIFY, "drops the descriptor of a mapping"),
+    Rule(
+        "exit_group",
+        (Case((STUB,), ALLOW), Case((), NOTIFY, continued=True)),
+        NOTIFY,
+        "ends the calling process",
+    ),
+    Rule("exit", (Case((), NOTIFY, continued=True),), NOTIFY, "ends the calling thread"),
+    Rule(
+        "clone",
+        (
+            Case(
+                (
+                    STUB,
+                    one_of(0, CLONE_MASKS, "flags exactly " + ", ".join(f"{m:#x}" for m in CLONE_MASKS), wide=True),
+                ),
+                NOTIFY,
+                continued=True,
+            ),
+            Case((STUB,), refuse(E.EPERM)),
+        ),
+        TRAP,
+        "starts a thread or a process of the guest under the same filter, after the supervisor has counted it and "
+        "given it its virtual id",
+    ),
+    Rule(
+        "prctl",
+        (
+            Case(
+                (
+                    STUB,
+                    one_of(0, [P.PR_SET_PDEATHSIG], "PR_SET_PDEATHSIG"),
+                    one_of(1, [SIGKILL], "SIGKILL", wide=True),
+                ),
+                ALLOW,
+            ),
+            Case((STUB,), refuse(E.EPERM)),
+        ),
+        NOTIFY,
+        "lets a guest process end with the supervisor",
+    ),
+    # What follows never reaches the host kernel.
+    Rule("clone3", (), refuse(E.ENOSYS), "its arguments lie in memory, where a filter can't see them"),
+    Rule("rseq", (), refuse(E.ENOSYS), "the host would write host facts into guest memory"),
+    *(
+        Rule(name, (), TRAP, "needs all registers, or a part that only the thread itself can do")
+        for name in ("fork", "vfork", "rt_sigaction", "brk")
+    ),
+    *(
+        Rule(name, (), TRAP, "the sender is at its safe point already when the signal is delivered")
+        for name in ("kill", "tkill", "tgkill", "rt_sigsuspend")
+    ),
+)
+
+#: Calls that container profiles answer with an errno, which would outrank our notification. They are trapped into the
+#: stub, which forwards them. (Docker's default profile, Podman's, systemd's @system-service.)
+DENIED_OUTSIDE: tuple[str, ...] = tuple(
+    """acct add_key bpf chroot close_range clock_settime delete_module faccessat2 fanotify_init fchmodat2 finit_module
+    fsconfig fsmount fsopen fspick get_mempolicy init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl
+    kcmp kexec_file_load kexec_load keyctl landlock_add_rule landlock_create_ruleset landlock_restrict_self mbind
+    memfd_create memfd_secret migrate_pages mount mount_setattr move_mount move_pages name_to_handle_at
+    open_by_handle_at open_tree openat2 perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal
+    pivot_root process_madvise process_mrelease process_vm_readv process_vm_writev ptrace quotactl quotactl_fd
+    reboot request_key seccomp set_mempolicy set_mempolicy_home_node setdomainname sethostname setns settimeofday
+    socket statx swapoff swapon syslog umount2 unshare userfaultfd ustat vhangup""".split()
+)
+
+#: The calls of that list that programs make often. Where the outer filter lets them pass, they are notified at once.
+OFTEN: tuple[str, ...] = ("close_range", "faccessat2", "fchmodat2", "memfd_create", "openat2", "socket", "statx")
+
+# -- template ---------------------------------------------------------------------------------------------------
+
+#: Added to the guest's rules until the second filter, installed before any guest code exists, kills for them.
+TEMPLATE: tuple[Rule, ...] = (
+    only("seccomp", [STUB], TRAP, "installs the second filter; afterwards the call kills the process"),
+    only("sendmsg", [STUB], NOTIFY, "hands the notification descriptor over; afterwards the call kills the process"),
+)
+
+# -- guardian ---------------------------------------------------------------------------------------------------
+
+GUARDIAN: tuple[Rule, ...] = (
+    plain("read", "waits for the end-of-file that says that the supervisor is gone"),
+    only(
+        "kill",
+        [
+            between(0, 0x80000000, 0xFFFFFFFE, "a process group"),
+            one_of(1, [SIGKILL], "SIGKILL"),
+        ],
+        KILL,
+        "ends every guest process",
+    ),
+    plain("wait4", "reaps guest processes"),
+    plain("exit_group", "ends"),
+)
+
+
+def number(name: str) -> int:
+    return X86_64[name]
+
+
+def decide(rules: Mapping[int, Rule], default: int, nr: int, pointer: int, args: tuple[int, ...]) -> int:
+    """What the tables say about one x86-64 call (``nr`` by number): the action of the first case that holds."""
+    if nr & X32_SYSCALL_BIT:
+        return refuse(E.ENOSYS)
+    rule = rules.get(nr)
+    if rule is None:
+        return default
+    for case in rule.cases:
+        if all(test.holds(pointer, args) for test in case.tests):
+            return case.action
+    return rule.otherwise
