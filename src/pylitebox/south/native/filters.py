@@ -82,7 +82,10 @@ def compile_rules(rules: Iterable[S.Rule], default: int) -> bytes:
         program.place(label)
         for case in cases:
             _case(program, case)
-        program.ret(otherwise)
+            if not case.tests:
+                break
+        else:
+            program.ret(otherwise)
     program.place(die)
     program.ret(S.KILL)
     return program.assemble()
@@ -96,7 +99,7 @@ def _case(program: Program, case: S.Case) -> None:
     program.place(fails)
 
 
-def _test(program: Program, test: S.Test, fails: Label) -> None:
+def _test(program: Program, test: S.Condition, fails: Label) -> None:
     offset = DATA_IP_HIGH if test.arg is None else DATA_ARGS + 8 * test.arg
     if test.wide:
         program.load(offset + 4)

@@ -49,7 +49,7 @@ def refuse(errno: int) -> int:
 
 
 @dataclass(frozen=True)
-class Test:
+class Condition:
     """A condition on the low half of argument ``arg``, or on the high half of the instruction pointer (arg None).
 
     It holds if the word, after ``mask``, lies in one of ``ranges`` (both ends included). ``wide``: the argument's
@@ -71,7 +71,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Case:
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
     action: int
     #: The supervisor lets the host run the notified call, having looked at registers only.
     continued: bool = False
@@ -108,35 +108,35 @@ class Rule:
 # -- building rules ---------------------------------------------------------------------------------------------
 
 
-def one_of(arg: int, values: Iterable[int], text: str, *, mask: int = 0xFFFFFFFF, wide: bool = False) -> Test:
+def one_of(arg: int, values: Iterable[int], text: str, *, mask: int = 0xFFFFFFFF, wide: bool = False) -> Condition:
     ranges: list[tuple[int, int]] = []
     for value in sorted(values):
         if ranges and ranges[-1][1] + 1 == value:
             ranges[-1] = (ranges[-1][0], value)
         else:
             ranges.append((value, value))
-    return Test(text, arg, tuple(ranges), mask, wide)
+    return Condition(text, arg, tuple(ranges), mask, wide)
 
 
-def between(arg: int, low: int, high: int, text: str, *, wide: bool = False) -> Test:
-    return Test(text, arg, ((low, high),), wide=wide)
+def between(arg: int, low: int, high: int, text: str, *, wide: bool = False) -> Condition:
+    return Condition(text, arg, ((low, high),), wide=wide)
 
 
-def bits(arg: int, mask: int, value: int, text: str) -> Test:
+def bits(arg: int, mask: int, value: int, text: str) -> Condition:
     """``argument & mask == value``."""
-    return Test(text, arg, ((value, value),), mask)
+    return Condition(text, arg, ((value, value),), mask)
 
 
 def plain(name: str, reason: str) -> Rule:
     return Rule(name, (), ALLOW, reason)
 
 
-def only(name: str, tests: Iterable[Test], otherwise: int, reason: str) -> Rule:
+def only(name: str, tests: Iterable[Condition], otherwise: int, reason: str) -> Rule:
     return Rule(name, (Case(tuple(tests), ALLOW),), otherwise, reason)
 
 
 #: The caller's instruction pointer is where the stub is mapped.
-STUB = Test("from the stub's addresses", None, ((STUB_BASE >> 32, STUB_BASE >> 32),))
+STUB = Condition("from the stub's addresses", None, ((STUB_BASE >> 32, STUB_BASE >> 32),))
 
 # -- guest ------------------------------------------------------------------------------------------------------
 
