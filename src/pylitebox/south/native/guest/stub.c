@@ -419,7 +419,8 @@ __attribute__((used)) static void start(void) {
             SYS(SYS_exit_group, EXIT_STARTUP + 5);
         long inner = SYS(SYS_fork); // process 1 of the namespace: a guardian too, since an init cannot use CLONE_PARENT
         if (inner)
-            guard(inner, inner);
+            guard(inner, -inner);
+        SYS(SYS_setsid);
         end_with_parent();
     }
     long child = SYS(SYS_fork);
