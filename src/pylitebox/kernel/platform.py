@@ -290,6 +290,8 @@ class Platform(Protocol):
     name: str
     #: True if the host kernel owns memory areas and futexes (native); False if the kernel manages them.
     delegates_memory: bool
+    #: Address ranges (start, end) that the platform needs in every guest process: no program is loaded there.
+    reserved: tuple[tuple[int, int], ...]
 
     def attach(self, events: GuestEvents) -> None:
         """Say who is told about guests; before anything else."""

@@ -38,6 +38,8 @@ from pylitebox.south.native.layout import (
     SIGRETURN,
     STEP,
     STEP_END,
+    STUB_BASE,
+    STUB_END,
     TEMPLATE,
     VFORK,
 )
@@ -68,6 +70,7 @@ class NativePlatform:
 
     name = "native"
     delegates_memory = True
+    reserved = ((STUB_BASE, STUB_END),)
 
     def __init__(
         self,
