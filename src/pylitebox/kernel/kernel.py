@@ -9,7 +9,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
+from pylitebox.kernel.fs.content import Budget
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
 
@@ -54,9 +56,12 @@ class Kernel:
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
+        self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
+        self.queued_signals = 0  # real-time signals that wait behind one of their number (signals.py)
         self._last_pid = 1
+        self._last_minor = 30  # of file systems; below are the fixed ones of nameless files
         self.init: Process | None = None  # pid 1, the reaper: made by process.boot()
 
     # -- ids --------------------------------------------------------------------------------------------------
@@ -67,6 +72,11 @@ class Kernel:
             self._last_pid = self._last_pid + 1 if self._last_pid < 4194303 else 300
             if self._last_pid not in self.tasks and self._last_pid not in self.processes:
                 return self._last_pid
+
+    def new_dev(self) -> int:
+        """The device number of a new file system."""
+        self._last_minor += 1
+        return makedev(0, self._last_minor)
 
     # -- results ----------------------------------------------------------------------------------------------
 
@@ -79,7 +89,7 @@ class Kernel:
         if -516 <= result <= -512:
             task.interrupted = -result
             result = -4  # EINTR; the safe point restarts the call or lets this stand
-        if task.signal_pending:
+        if task.signal_pending or task.process.state == "stopped":
             self.kick(task)
         thread.complete(result)
 

@@ -130,6 +130,10 @@ class MapSource(Protocol):
         """(device, inode) as :class:`Area` reports it."""
         ...
 
+    def share(self) -> MapSource:
+        """One more handle on the same content, of the same kind; each handle is closed on its own."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -15,6 +15,8 @@ from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.kernel.errors import KernelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
     from pylitebox.kernel.platform import MapSource
@@ -27,6 +29,11 @@ SETFL_MASK = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1000000
 
 class File:
     """One open file description. ``flags`` are the O_* access mode and status flags it was opened with."""
+
+    #: Whether its readiness ever changes: epoll(7) refuses what is always ready (EPERM).
+    can_poll = False
+    #: What is to be called when the file is released (epoll's entries), by key.
+    on_release: dict[object, Callable[[], None]] | None = None
 
     def __init__(self, flags: int, *, inode: Inode | None = None, location: Location | None = None) -> None:
         self.flags = flags
@@ -98,6 +105,11 @@ class File:
         """What mmap(2) maps; ENODEV for what cannot be mapped. The caller closes it."""
         raise KernelError(E.ENODEV)
 
+    def reopen(self, flags: int) -> File:
+        """A new open file description of the same object: what open(2) of /proc/PID/fd/N gives for a file that has
+        no place in the tree; ENXIO for what cannot be opened again (sockets)."""
+        raise KernelError(E.ENXIO)
+
     # -- readiness --------------------------------------------------------------------------------------------
 
     def poll(self) -> int:
@@ -105,7 +117,7 @@ class File:
         return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
-        """What wakes when :meth:`poll` may have changed."""
+        """What wakes when :meth:`poll` may have changed: the same queues for the file's whole life."""
         return ()
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -114,10 +126,17 @@ class File:
         """Drop one reference."""
         self.references -= 1
         if self.references == 0:
+            if self.on_release:
+                for callback in tuple(self.on_release.values()):
+                    callback()
+            if self.inode is not None and self.inode.locks is not None:
+                self.inode.locks.forget(self)
             self.release()
 
     def on_close(self, table: FileTable) -> None:
-        """A descriptor of ``table`` was closed (record locks go with it)."""
+        """A descriptor of ``table`` was closed: its record locks on the file go (man 2 fcntl)."""
+        if self.inode is not None and self.inode.locks is not None:
+            self.inode.locks.forget(table)
 
     def release(self) -> None:
         """The last reference is gone."""

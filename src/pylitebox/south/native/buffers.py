@@ -18,6 +18,11 @@ class Memfd:
         except OSError as error:
             raise KernelError(E.ENFILE if error.errno in (23, 24) else E.ENOMEM) from error
         self._read_only = -1
+        self._handles = 1
+
+    def share(self) -> Memfd:
+        self._handles += 1
+        return self
 
     def descriptor(self, *, write: bool) -> int:
         """A host descriptor of exactly this access, owned by the buffer."""
@@ -53,7 +58,8 @@ class Memfd:
             raise KernelError(E.EFBIG) from error
 
     def close(self) -> None:
-        if self._fd >= 0:
+        self._handles -= 1
+        if self._handles == 0:
             os.close(self._fd)
             if self._read_only >= 0:
                 os.close(self._read_only)

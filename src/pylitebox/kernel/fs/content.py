@@ -1,0 +1,319 @@
+"""The data of an in-memory file: sparse chunks, counted against budgets, optionally over a backing file.
+
+Bytes live in chunks of 64 KiB that exist only where something was written. A content may stand on a *backing* file
+(the lower layer of an overlay): what no chunk covers is then read from it, and a chunk is copied when it is first
+written to. When the file is to be mapped, all of it moves into one shared buffer, for good, so that mappings and
+read(2)/write(2) see the same bytes; a buffer counts with its whole size, since a guest can fill its holes unseen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pylitebox.abi import errno as E
+from pylitebox.kernel.errors import KernelError
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.platform import Platform, SharedBuffer
+
+CHUNK = 1 << 16
+PAGE = 4096
+#: The largest file: what a signed 64-bit offset can reach.
+MAX_FILE_SIZE = (1 << 63) - 1
+
+
+class Budget:
+    """A number of units that may be in use at once; a budget may be part of a larger one."""
+
+    __slots__ = ("limit", "parent", "used")
+
+    def __init__(self, limit: int, parent: Budget | None = None) -> None:
+        self.limit = limit
+        self.used = 0
+        self.parent = parent
+
+    def take(self, amount: int) -> None:
+        """ENOSPC, with nothing taken, if the budget or a larger one would be exceeded."""
+        if self.used + amount > self.limit:
+            raise KernelError(E.ENOSPC)
+        if self.parent is not None:
+            self.parent.take(amount)
+        self.used += amount
+
+    def give(self, amount: int) -> None:
+        self.used -= amount
+        if self.parent is not None:
+            self.parent.give(amount)
+
+
+class Backing(Protocol):
+    """A file beneath a content; its reads raise WouldBlock while the host must wait for its disk."""
+
+    def read_at(self, size: int, offset: int) -> bytes: ...
+
+    def acquire(self, *, write: bool) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class Content:
+    """One file's bytes. ``charged`` are the bytes counted against the budget, ``size`` is the file's length."""
+
+    __slots__ = ("_backing", "_backing_size", "_budget", "_buffer", "_chunks", "charged", "size")
+
+    def __init__(self, budget: Budget, backing: Backing | None = None, size: int = 0) -> None:
+        self._budget = budget
+        self._chunks: dict[int, bytearray] = {}  # may be shorter than CHUNK: zeros follow
+        self._buffer: SharedBuffer | None = None
+        self._backing = backing
+        self._backing_size = size if backing is not None else 0
+        self.charged = 0
+        self.size = size
+        if backing is not None:
+            backing.acquire(write=False)
+
+    def __del__(self) -> None:
+        # The file is out of reach: no name, no descriptor. Whoever still maps the buffer keeps the host's memory.
+        self._drop_backing()
+        self._budget.give(self.charged)
+        if self._buffer is not None:
+            self._buffer.close()
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return b""
+        if self._buffer is not None:
+            return self._buffer.read_at(size, offset)
+        index, start = divmod(offset, CHUNK)
+        if start + size <= CHUNK:
+            return self._piece(index, start, size)
+        parts = []
+        while size > 0:
+            step = min(CHUNK - start, size)
+            try:
+                parts.append(self._piece(index, start, step))
+            except KernelError:
+                if parts:
+                    break
+                raise
+            index, start, size = index + 1, 0, size - step
+        return b"".join(parts)
+
+    def _piece(self, index: int, start: int, size: int) -> bytes:
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            data = bytes(chunk[start : start + size])
+        elif index * CHUNK + start < self._backing_size:
+            data = self._from_backing(index * CHUNK + start, size)
+        else:
+            return bytes(size)
+        return data if len(data) == size else data + bytes(size - len(data))
+
+    def _from_backing(self, offset: int, size: int) -> bytes:
+        assert self._backing is not None
+        size = min(size, self._backing_size - offset)
+        data = self._backing.read_at(size, offset)
+        while data and len(data) < size:  # short at most once or twice; at the end if the file was cut meanwhile
+            more = self._backing.read_at(size - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def write_at(self, data: bytes | memoryview, offset: int) -> int:
+        """How many bytes were written: fewer than all if the space ran out on the way; ENOSPC, EFBIG."""
+        size = len(data)
+        if not size:
+            return 0
+        if offset + size > MAX_FILE_SIZE:
+            if offset >= MAX_FILE_SIZE:
+                raise KernelError(E.EFBIG)
+            size = MAX_FILE_SIZE - offset
+        if self._buffer is not None:
+            self._extend_buffer(offset + size)
+            done = self._buffer.write_at(data[:size] if size < len(data) else data, offset)
+        else:
+            done = 0
+            view = memoryview(data)
+            try:
+                while done < size:
+                    index, start = divmod(offset + done, CHUNK)
+                    step = min(CHUNK - start, size - done)
+                    chunk = self._writable(index, start, start + step)
+                    chunk[start : start + step] = view[done : done + step]
+                    done += step
+            except KernelError:
+                if not done:
+                    raise
+        if offset + done > self.size:
+            self.size = offset + done
+        return done
+
+    def _writable(self, index: int, start: int, end: int) -> bytearray:
+        """The chunk, at least ``end`` bytes long, with what was in it."""
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            if len(chunk) < end:
+                self._charge(_pages(end) - _pages(len(chunk)))
+                if len(chunk) < start:
+                    chunk += bytes(start - len(chunk))
+            return chunk
+        old = b""
+        base = index * CHUNK
+        if base < self._backing_size:
+            old = self._from_backing(base, CHUNK)
+        self._charge(_pages(max(end, len(old))))
+        chunk = bytearray(old)
+        if len(chunk) < start:
+            chunk += bytes(start - len(chunk))
+        self._chunks[index] = chunk
+        return chunk
+
+    def _charge(self, amount: int) -> None:
+        if amount:
+            self._budget.take(amount)
+            self.charged += amount
+
+    def _refund(self, amount: int) -> None:
+        self._budget.give(amount)
+        self.charged -= amount
+
+    def _extend_buffer(self, size: int) -> None:
+        assert self._buffer is not None
+        if size > self.size:
+            self._charge(_pages(size) - _pages(self.size))
+            try:
+                self._buffer.truncate(size)
+            except KernelError:
+                self._refund(_pages(size) - _pages(self.size))
+                raise
+            self.size = size
+
+    # -- size -------------------------------------------------------------------------------------------------
+
+    def truncate(self, size: int) -> None:
+        """Set the length; what is cut off is gone, what is added is zeros."""
+        if self._buffer is not None:
+            if size > self.size:
+                self._extend_buffer(size)
+            elif size < self.size:
+                self._buffer.truncate(size)
+                self._refund(_pages(self.size) - _pages(size))
+                self.size = size
+            return
+        if size < self.size:
+            last, keep = divmod(size, CHUNK)
+            for index in [i for i in self._chunks if i > last or (i == last and not keep)]:
+                self._refund(_pages(len(self._chunks.pop(index))))
+            chunk = self._chunks.get(last)
+            if chunk is not None and len(chunk) > keep:
+                before = _pages(len(chunk))
+                del chunk[keep:]
+                self._refund(before - _pages(len(chunk)))
+            if size < self._backing_size:
+                self._backing_size = size
+                if not size:
+                    self._drop_backing()
+        self.size = size
+
+    def punch(self, offset: int, size: int) -> None:
+        """Make a range read as zeros, giving back whole chunks; the length stays."""
+        end = min(offset + size, self.size)
+        if self._buffer is not None:
+            for position in range(offset, end, CHUNK):
+                self._buffer.write_at(bytes(min(CHUNK, end - position)), position)
+            return
+        if end <= offset:
+            return
+        if offset < self._backing_size:
+            self._absorb()
+        first, last = offset // CHUNK, (end - 1) // CHUNK
+        for index in [i for i in self._chunks if first <= i <= last]:
+            chunk = self._chunks[index]
+            start, stop = max(offset - index * CHUNK, 0), end - index * CHUNK
+            if start == 0 and stop >= len(chunk):
+                self._refund(_pages(len(self._chunks.pop(index))))
+            elif start < len(chunk):
+                stop = min(stop, len(chunk))
+                chunk[start:stop] = bytes(stop - start)
+
+    def reserve(self, offset: int, size: int) -> None:
+        """Make sure that later writes to a range find space (fallocate with mode 0)."""
+        if self._buffer is not None:
+            return
+        end = offset + size
+        if end - offset > self._budget.limit:
+            raise KernelError(E.ENOSPC)
+        while offset < end:
+            index, start = divmod(offset, CHUNK)
+            stop = min(CHUNK, start + end - offset)
+            chunk = self._writable(index, start, stop)
+            if len(chunk) < stop:
+                chunk += bytes(stop - len(chunk))
+            offset += stop - start
+
+    def seek_data(self, offset: int, *, hole: bool) -> int:
+        """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""
+        if self._buffer is not None:
+            return self.size if hole else offset
+        index = offset // CHUNK
+        if hole:
+            while index in self._chunks or index * CHUNK < self._backing_size:
+                index += 1
+            return min(max(index * CHUNK, offset), self.size)
+        if offset < self._backing_size or index in self._chunks:
+            return offset
+        following = min((i for i in self._chunks if i > index), default=None)
+        if following is None or following * CHUNK >= self.size:
+            raise KernelError(E.ENXIO)
+        return following * CHUNK
+
+    # -- sharing ----------------------------------------------------------------------------------------------
+
+    def share(self, platform: Platform, name: str) -> SharedBuffer:
+        """The buffer that holds the bytes from now on."""
+        if self._buffer is None:
+            self._absorb()
+            extra = _pages(self.size) - self.charged
+            if extra > 0:
+                self._charge(extra)
+            buffer = platform.shared_buffer(name)
+            try:
+                buffer.truncate(self.size)
+                for index, chunk in self._chunks.items():
+                    data = chunk[: max(0, self.size - index * CHUNK)]
+                    if data:
+                        buffer.write_at(memoryview(data), index * CHUNK)
+            except BaseException:
+                buffer.close()
+                raise
+            self._chunks.clear()
+            if extra < 0:
+                self._refund(-extra)
+            self._buffer = buffer
+        return self._buffer
+
+    def _absorb(self) -> None:
+        """Copy all that is still in the backing file; WouldBlock keeps what came so far."""
+        if self._backing is None:
+            return
+        for index in range((self._backing_size + CHUNK - 1) // CHUNK):
+            if index not in self._chunks:
+                self._writable(index, 0, 0)
+        self._backing_size = 0
+        self._drop_backing()
+
+    def _drop_backing(self) -> None:
+        backing, self._backing = self._backing, None
+        if backing is not None:
+            backing.release()
+
+
+def _pages(size: int) -> int:
+    """The bytes that ``size`` bytes take up in whole pages."""
+    return (size + PAGE - 1) & -PAGE

@@ -1,0 +1,175 @@
+"""Open regular files and directories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import O_APPEND, O_PATH, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
+from pylitebox.abi.ioctl import FIONREAD
+from pylitebox.abi.stat import DT_DIR
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.file import File
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.fs.vfs import Inode, Location
+    from pylitebox.kernel.platform import MapSource
+    from pylitebox.kernel.task import Task
+    from pylitebox.kernel.wait import WaitQueue
+
+MAX_OFFSET = (1 << 63) - 1
+
+
+class RegularFile(File):
+    """A regular file: a position over the inode's bytes."""
+
+    inode: Inode
+
+    def __init__(self, inode: Inode, flags: int, location: Location | None) -> None:
+        super().__init__(flags, inode=inode, location=location)
+        inode.acquire(write=self.writable)
+
+    def read(self, size: int) -> bytes:
+        data = self.inode.read_at(size, self.position)
+        self.position += len(data)
+        return data
+
+    def write(self, data: bytes | memoryview) -> int:
+        position = self.inode.size if self.flags & O_APPEND else self.position
+        done = self.inode.write_at(data, position)
+        self.position = position + done
+        return done
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return self.inode.read_at(size, offset)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        # With O_APPEND Linux appends whatever the offset says (man 2 pwrite, BUGS).
+        return self.inode.write_at(data, self.inode.size if self.flags & O_APPEND else offset)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_SET:
+            position = offset
+        elif whence == SEEK_CUR:
+            position = self.position + offset
+        elif whence == SEEK_END:
+            position = self.inode.size + offset
+        elif whence in (SEEK_DATA, SEEK_HOLE):
+            if not 0 <= offset < self.inode.size:
+                raise KernelError(E.ENXIO)
+            position = self.inode.seek_data(offset, hole=whence == SEEK_HOLE)
+        else:
+            raise KernelError(E.EINVAL)
+        if not 0 <= position <= MAX_OFFSET:
+            raise KernelError(E.EINVAL)
+        self.position = position
+        return position
+
+    def truncate(self, size: int) -> None:
+        if not self.writable:
+            raise KernelError(E.EINVAL)
+        self.inode.truncate(size)
+
+    def fsync(self) -> None:
+        self.inode.sync()
+
+    def ioctl(self, task: Task, request: int, argument: int) -> int:
+        if request == FIONREAD:
+            left = max(0, self.inode.size - self.position)
+            task.memory.write(argument, min(left, 0x7FFFFFFF).to_bytes(4, "little"))
+            return 0
+        raise KernelError(E.ENOTTY)
+
+    def map_source(self) -> MapSource:
+        return self.inode.map_source(write=self.writable)
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        ready = self.inode.ready
+        return (ready,) if ready is not None else ()
+
+    def release(self) -> None:
+        self.inode.release()
+
+
+class DirectoryFile(File):
+    """An open directory. Its entries are listed when it is read from the start; ``position`` counts in that list, so
+    that it stays meaningful while entries come and go (man 3 readdir leaves open whether changes are seen)."""
+
+    inode: Inode
+    location: Location
+
+    def __init__(self, inode: Inode, flags: int, location: Location) -> None:
+        super().__init__(flags, inode=inode, location=location)
+        self._entries: list[tuple[bytes, int, int]] | None = None
+
+    def read(self, size: int) -> bytes:
+        raise KernelError(E.EISDIR)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        raise KernelError(E.EISDIR)
+
+    def write(self, data: bytes | memoryview) -> int:
+        raise KernelError(E.EBADF)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        raise KernelError(E.EBADF)
+
+    def readdir(self) -> list[tuple[bytes, int, int]]:
+        entries = self._entries
+        if entries is None or not self.position:
+            inode, location = self.inode, self.location
+            if location.dentry.deleted:
+                raise KernelError(E.ENOENT)
+            entries = [(b".", inode.ino, DT_DIR), (b"..", location.parent.inode.ino, DT_DIR), *inode.readdir()]
+            self._entries = entries
+        return entries[self.position :] if self.position else entries
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence != SEEK_SET:
+            raise KernelError(E.EINVAL)
+        if not 0 <= offset <= MAX_OFFSET:
+            raise KernelError(E.EINVAL)
+        self.position = offset
+        return offset
+
+    def fsync(self) -> None:
+        self.inode.sync()
+
+
+class PathFile(File):
+    """A place held by O_PATH: good for *at(), fchdir and fstat, for nothing that needs an open file (EBADF)."""
+
+    def __init__(self, inode: Inode, flags: int, location: Location) -> None:
+        super().__init__(flags | O_PATH, inode=inode, location=location)
+
+    def read(self, size: int) -> bytes:
+        raise KernelError(E.EBADF)
+
+    def write(self, data: bytes | memoryview) -> int:
+        raise KernelError(E.EBADF)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        raise KernelError(E.EBADF)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        raise KernelError(E.EBADF)
+
+    def seek(self, offset: int, whence: int) -> int:
+        raise KernelError(E.EBADF)
+
+    def truncate(self, size: int) -> None:
+        raise KernelError(E.EBADF)
+
+    def fsync(self) -> None:
+        raise KernelError(E.EBADF)
+
+    def readdir(self) -> list[tuple[bytes, int, int]]:
+        raise KernelError(E.EBADF)
+
+    def ioctl(self, task: Task, request: int, argument: int) -> int:
+        raise KernelError(E.EBADF)
+
+    def map_source(self) -> MapSource:
+        raise KernelError(E.EBADF)
