@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY
+from pylitebox.abi.fcntl import O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY
 from pylitebox.abi.ioctl import FIONREAD
 from pylitebox.abi.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFIFO
@@ -188,6 +188,8 @@ class Pipe:
 class PipeFile(File):
     """An open file description on a pipe; the base of pipe ends and opened FIFOs."""
 
+    can_poll = True
+
     def __init__(
         self, pipe: Pipe, flags: int, *, inode: Inode | None = None, location: Location | None = None
     ) -> None:
@@ -246,6 +248,13 @@ class PipeEnd(PipeFile):
     def link_text(self) -> bytes:
         return b"pipe:[%d]" % self._identity[0]
 
+    def reopen(self, flags: int) -> PipeEnd:
+        """Open /proc/PID/fd/N of it: either side, whatever this end is; ENXIO as for a FIFO, but no waiting."""
+        flags &= O_ACCMODE | O_NONBLOCK | O_DIRECT
+        if flags & O_NONBLOCK and flags & O_ACCMODE == O_WRONLY and not self.pipe.readers:
+            raise KernelError(E.ENXIO)
+        return PipeEnd(self.pipe, flags, self._identity)
+
     def stat(self) -> Stat:
         ino, uid, gid, time_ns = self._identity
         return nameless_stat(PIPEFS_DEV, ino, S_IFIFO | 0o600, uid, gid, time_ns)
@@ -267,7 +276,7 @@ class FifoFile(PipeFile):
         pipe: Pipe | None = getattr(inode, "pipe", None)
         if pipe is None:
             pipe = Pipe()
-        if flags & O_NONBLOCK and flags & 3 == O_WRONLY and not pipe.readers:
+        if flags & O_NONBLOCK and flags & O_ACCMODE == O_WRONLY and not pipe.readers:
             raise KernelError(E.ENXIO)
         super().__init__(pipe, flags, inode=inode, location=location)
         inode.pipe = pipe

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import ioctl as io
-from pylitebox.abi.fcntl import O_RDWR
+from pylitebox.abi.fcntl import O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFCHR, S_IFIFO, S_IFMT, makedev
 from pylitebox.kernel.anonymous import STREAM_DEV, nameless_stat, new_inode_number
@@ -33,35 +33,54 @@ NULL_RDEV = makedev(1, 3)
 #: The most that one read(2) or write(2) moves through a stream.
 CHUNK = 1 << 20
 
-_TERMIO_COMMANDS = frozenset((io.TCSBRK, io.TCFLSH))
+
+class _Console:
+    """What the open file descriptions of one stream share; the stream is closed with the last of them."""
+
+    __slots__ = ("gid", "ino", "stream", "termios", "uid", "users", "winsize")
+
+    def __init__(self, stream: HostStream, uid: int, gid: int) -> None:
+        self.stream = stream
+        self.uid = uid
+        self.gid = gid
+        self.ino = new_inode_number()
+        self.termios = stream.termios
+        self.winsize = stream.winsize
+        self.users = 0
 
 
 class StreamFile(File):
     """An open file description over a :class:`~pylitebox.kernel.platform.HostStream`."""
 
-    def __init__(self, stream: HostStream, flags: int = O_RDWR, *, uid: int = 0, gid: int = 0) -> None:
+    can_poll = True
+
+    def __init__(
+        self, stream: HostStream, flags: int = O_RDWR, *, uid: int = 0, gid: int = 0, console: _Console | None = None
+    ) -> None:
         super().__init__(flags)
         self._stream = stream
-        self._owner = (uid, gid)
-        self._ino = new_inode_number()
-        self._termios = stream.termios
-        self._winsize = stream.winsize
+        self._console = console or _Console(stream, uid, gid)
+        self._console.users += 1
 
     @property
     def terminal(self) -> bool:
-        return self._termios is not None
+        return self._console.termios is not None
 
     def link_text(self) -> bytes:
         if self.terminal:
             return b"/dev/pts/0"
-        return b"/dev/null" if self._stream.kind & S_IFMT == S_IFCHR else b"pipe:[%d]" % self._ino
+        return b"/dev/null" if self._stream.kind & S_IFMT == S_IFCHR else b"pipe:[%d]" % self._console.ino
 
     def stat(self) -> Stat:
-        uid, gid = self._owner
+        console = self._console
         if self._stream.kind & S_IFMT == S_IFCHR:
             mode, rdev = (0o620, TERMINAL_RDEV) if self.terminal else (0o666, NULL_RDEV)
-            return nameless_stat(STREAM_DEV, self._ino, S_IFCHR | mode, uid, gid, 0, rdev=rdev)
-        return nameless_stat(STREAM_DEV, self._ino, S_IFIFO | 0o600, uid, gid, 0)
+            return nameless_stat(STREAM_DEV, console.ino, S_IFCHR | mode, console.uid, console.gid, 0, rdev=rdev)
+        return nameless_stat(STREAM_DEV, console.ino, S_IFIFO | 0o600, console.uid, console.gid, 0)
+
+    def reopen(self, flags: int) -> StreamFile:
+        """Open /proc/PID/fd/N of it: the same stream with flags of its own."""
+        return StreamFile(self._stream, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), console=self._console)
 
     def read(self, size: int) -> bytes:
         return self._stream.read(min(size, CHUNK)) if size else b""
@@ -86,21 +105,27 @@ class StreamFile(File):
         return (self._stream.queue,)
 
     def ioctl(self, task: Task, request: int, argument: int) -> int:
-        if self._termios is None:
+        console = self._console
+        if console.termios is None:
+            if request == io.FIONREAD and self._stream.kind & S_IFMT != S_IFCHR:
+                task.memory.write(argument, bytes(4))  # what the host holds is not known before it is read
+                return 0
             raise KernelError(E.ENOTTY)
         if request == io.TCGETS:
-            task.memory.write(argument, self._termios[: io.TERMIOS.size])
+            task.memory.write(argument, console.termios[: io.TERMIOS.size])
         elif request in (io.TCSETS, io.TCSETSW, io.TCSETSF):
-            self._termios = task.memory.read(argument, io.TERMIOS.size)
+            console.termios = task.memory.read(argument, io.TERMIOS.size)
         elif request == io.TIOCGWINSZ:
-            task.memory.write(argument, (self._winsize or bytes(io.WINSIZE.size))[: io.WINSIZE.size])
+            task.memory.write(argument, (console.winsize or bytes(io.WINSIZE.size))[: io.WINSIZE.size])
         elif request == io.TIOCSWINSZ:
-            self._winsize = task.memory.read(argument, io.WINSIZE.size)
+            console.winsize = task.memory.read(argument, io.WINSIZE.size)
         elif request == io.FIONREAD:
-            task.memory.write(argument, bytes(4))  # what the host holds is not known before it is read
-        elif request not in _TERMIO_COMMANDS:
+            task.memory.write(argument, bytes(4))
+        elif request not in (io.TCSBRK, io.TCFLSH):
             raise KernelError(E.ENOTTY)
         return 0
 
     def release(self) -> None:
-        self._stream.close()
+        self._console.users -= 1
+        if not self._console.users:
+            self._stream.close()
