@@ -1,0 +1,92 @@
+"""The programs that must run unmodified, with the host's output: name -> command line and standard input.
+
+test_programs.py runs them on each platform, test_variants.py in each variant. Scripts are files under programs/, given
+by their text; each works in an empty /tmp and prints nothing that differs between two runs on one host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parent / "programs"
+PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command line whose status and output must equal the host's."""
+
+    argv: tuple[str, ...]
+    stdin: str = ""
+    timeout: float = 60.0
+    needs: tuple[str, ...] = ()  # programs beyond argv[0]
+
+
+def scripts(folder: str, *interpreter: str, stdin: str = "") -> dict[str, Program]:
+    """The scripts of a folder, each as the argument of ``interpreter``."""
+    found = sorted((SCRIPTS / folder).iterdir())
+    return {f"{folder} {path.stem}": Program((*interpreter, path.read_text()), stdin) for path in found if path.is_file()}
+
+
+def busybox(*argv: str, stdin: str = "") -> Program:
+    return Program(("busybox", *argv), stdin)
+
+
+BUSYBOX = {
+    "busybox true": busybox("true"),
+    "busybox false": busybox("false"),
+    "busybox echo": busybox("echo", "hello", "world"),
+    "busybox cat": busybox("cat", stdin="some\ninput\n"),
+    "busybox sh": busybox("sh", "-c", "x=5; while [ $x -gt 0 ]; do echo $x; x=$((x-1)); done; exit 7"),
+    "busybox pipeline": busybox(
+        "sh", "-c", "busybox seq 20 | while read i; do echo $i | busybox cat; done | busybox sort -n | busybox tail -1"
+    ),
+    "busybox files": busybox("sh", "-c", "mkdir -p a/b && echo hi > a/b/c && ls -R a && cp -r a d && rm -r a && find d"),
+    "busybox archive": busybox(
+        "sh", "-c", "mkdir d; seq 1000 > d/f; tar cf t d; rm -r d; gzip t; gunzip t.gz; tar xf t; md5sum d/f"
+    ),
+    "busybox tools": busybox("sh", "-c", "seq 9 | sed 's/5/five/' | awk '{s+=$1} END {print s}'; expr 6 '*' 7"),
+}
+
+#: The sentence of the issue, word for word.
+ISSUE = {
+    "bash issue": Program(("bash", "-c", "for i in $(seq 50); do echo $i | cat; done | sort -n | tail -1")),
+}
+
+PYTHON_INPUT = {
+    "python3 json": Program(
+        (PYTHON, "-c", "import json, sys; d = json.load(sys.stdin); d['n'] += 1; json.dump(d, sys.stdout)"),
+        '{"n": 41, "a": [1, null]}',
+    ),
+    "python3 lines": Program((PYTHON, "-c", "import sys; print([len(l) for l in sys.stdin])"), "one\ntwo\nthree"),
+    "python3 script on stdin": Program((PYTHON, "-"), "print(6 * 7)"),
+    "python3 version": Program((PYTHON, "-I", "-S", "-V")),
+}
+
+NEEDS = {
+    "tools make": ("make",), "tools gcc": ("gcc",), "tools gawk": ("gawk",), "tools mawk": ("mawk",),
+    "tools tar": ("xz",), "tools gzip": ("xz",), "python-modules venv": (PYTHON,),
+}  # fmt: skip
+TIMEOUTS = {"python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0}
+
+
+def _complete(name: str, program: Program) -> Program:
+    needs = NEEDS.get(name, (PYTHON,) if name.startswith("python-modules") else ())
+    return Program(program.argv, program.stdin, TIMEOUTS.get(name, program.timeout), needs)
+
+
+PROGRAMS: dict[str, Program] = {
+    name: _complete(name, program)
+    for name, program in {
+        **BUSYBOX,
+        **scripts("coreutils", "bash", "-c"),
+        **ISSUE,
+        **scripts("bash", "bash", "-c", stdin="b:a\nd:c\nrest\n"),
+        **scripts("tools", "bash", "-c"),
+        **scripts("perl", "perl", "-e"),
+        **scripts("python3", PYTHON, "-c"),
+        **PYTHON_INPUT,
+        **scripts("python-modules", "bash", "-c"),
+    }.items()
+}

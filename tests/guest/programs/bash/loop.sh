@@ -1,0 +1,1 @@
+for i in $(seq 50); do echo $i | cat; done | sort -n | tail -1

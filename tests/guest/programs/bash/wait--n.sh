@@ -1,0 +1,5 @@
+(sleep 0.2; exit 1) & (exit 2) & wait -n
+echo $?
+wait -n
+echo $?
+jobs

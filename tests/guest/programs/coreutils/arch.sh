@@ -1,0 +1,3 @@
+arch
+uname -s
+uname -m

@@ -1,0 +1,3 @@
+basename /a/b.c .c
+dirname /a/b.c
+dirname -- a

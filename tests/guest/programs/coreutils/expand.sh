@@ -1,0 +1,4 @@
+printf 'a\tb\n' | expand | unexpand -a
+printf 'abcdefghij' | fold -w3
+echo
+echo one two three | fmt -w5

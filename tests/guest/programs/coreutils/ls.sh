@@ -1,0 +1,13 @@
+mkdir -p d/e
+touch d/.h d/b d/a
+chmod 755 d/a
+ln -s a d/l
+ls d
+ls -aF d
+ls -R d
+ls -1r d
+ls d/nope
+touch -d '2001-02-03 04:05' d/*
+ls -l --time-style=+%s d | awk '{print $1,$2,$6,$7}'
+ls -1 -S d
+ls -Q d

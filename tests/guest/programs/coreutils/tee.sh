@@ -1,0 +1,5 @@
+echo x | tee a b
+cat a b
+echo y | tee -a a > /dev/null
+cat a
+echo z | tee /nope/x

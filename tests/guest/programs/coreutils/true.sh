@@ -1,0 +1,6 @@
+true
+echo $?
+false
+echo $?
+yes | head -2
+echo done
