@@ -34,6 +34,8 @@ class Credentials:
     permitted: int = ALL_CAPABILITIES
     inheritable: int = 0
     bounding: int = ALL_CAPABILITIES
+    ambient: int = 0
+    securebits: int = 0
 
     @classmethod
     def user(cls, uid: int, gid: int, groups: tuple[int, ...] = ()) -> "Credentials":

@@ -59,6 +59,30 @@ class Layout:
         self.auxv = b""
 
 
+class Scheduling:
+    """What a thread was told about scheduling. It is remembered, inherited and answered; the host decides."""
+
+    __slots__ = ("affinity", "ioprio", "nice", "policy", "priority", "reset_on_fork", "slack_ns")
+
+    def __init__(self) -> None:
+        self.nice = 0
+        self.policy = 0  # SCHED_OTHER
+        self.priority = 0  # of SCHED_FIFO and SCHED_RR
+        self.reset_on_fork = False
+        self.ioprio = 0
+        self.slack_ns = 50_000
+        self.affinity: int | None = None  # a mask of CPUs; None: all
+
+    def copy(self) -> Scheduling:
+        new = Scheduling()
+        if not self.reset_on_fork:
+            new.nice, new.policy, new.priority = self.nice, self.policy, self.priority
+        elif self.policy not in {1, 2}:
+            new.nice = max(self.nice, 0)
+        new.ioprio, new.slack_ns, new.affinity = self.ioprio, self.slack_ns, self.affinity
+        return new
+
+
 class Task:
     """One guest thread."""
 
@@ -80,6 +104,8 @@ class Task:
         "process",
         "robust_list",
         "saved_mask",
+        "sched",
+        "set_child_tid",
         "signal_pending",
         "signal_queue",
         "syscall_args",
@@ -126,7 +152,9 @@ class Task:
         self.trace_entry: object = None
         # thread exit (man 2 set_tid_address, get_robust_list)
         self.clear_child_tid = 0
+        self.set_child_tid = 0  # where the child of a clone finds its id (CLONE_CHILD_SETTID)
         self.robust_list = 0
+        self.sched = Scheduling()
 
     def __repr__(self) -> str:
         return f"<Task {self.tid} of {self.process.pid} {self.name!r}>"
@@ -147,16 +175,19 @@ class Process:
         "exe",
         "exec_count",
         "exit_queue",
+        "exit_signal",
         "files",
         "fs",
         "itimers",
         "kernel",
+        "last_uid",
         "layout",
         "name",
         "no_new_privs",
         "parent",
         "pdeathsig",
         "pending",
+        "persona",
         "pgid",
         "pid",
         "posix_timers",
@@ -168,6 +199,7 @@ class Process:
         "stop_signal",
         "subreaper",
         "tasks",
+        "used_times",
         "vfork_queue",
         "vforked",
         "waited_stop",
@@ -210,7 +242,11 @@ class Process:
         self.pdeathsig = 0
         self.exec_count = 0
         self.start_time = kernel.platform.monotonic_ns()
+        self.used_times = (0, 0)  # user, system ns; final once a zombie
         self.children_times = (0, 0)  # user, system ns of reaped children
+        self.exit_signal = 17  # sent to the parent at the end; SIGCHLD unless clone(2) named another, 0: none
+        self.last_uid = 0  # real uid, as siginfo says it once no thread is left
+        self.persona = 0  # man 2 personality
 
     @property
     def leader(self) -> Task | None:
