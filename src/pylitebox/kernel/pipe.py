@@ -125,6 +125,27 @@ class Pipe:
             pages.popleft()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @property
+    def used(self) -> int:
+        """How many of the slots hold data."""
+        return len(self._pages)
+
+    def peek(self, size: int) -> bytes:
+        """What :meth:`read` would give, without taking it (splice(2), tee(2)); WouldBlock."""
+        if not self._pages and self.writers:
+            raise WouldBlock
+        parts: list[bytes] = []
+        start = self._consumed
+        for page in self._pages:
+            if size <= 0 or type(page) is _Packet and parts:
+                break
+            parts.append(bytes(page[start : start + size]))
+            size -= len(parts[-1])
+            start = 0
+            if type(page) is _Packet:
+                break
+        return b"".join(parts)
+
     def write(self, data: bytes | memoryview, *, packets: bool = False) -> int:
         """How many bytes were taken: all of them if they are at most PIPE_BUF."""
         size = len(data)

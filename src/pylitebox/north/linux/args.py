@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import mman, sched, signal
+from pylitebox.abi import stat as st
 
 
 class Kind:
@@ -108,6 +109,10 @@ Fd = Annotated[int, Kind(_S32)]
 DirFd = Annotated[int, Kind(_S32, _dirfd)]
 #: A NUL-terminated path of at most PATH_MAX bytes, copied in; EFAULT, ENAMETOOLONG.
 Path = Annotated[bytes, Kind("task.memory.read_cstring(x, 4096)", quote)]
+#: A path that may be a null pointer: None.
+OptionalPath = Annotated[
+    bytes | None, Kind("task.memory.read_cstring(x, 4096) if x else None", lambda v: "NULL" if v is None else quote(v))
+]
 Pid = Annotated[int, Kind(_S32)]
 Uid = Annotated[int, Kind(_U32, lambda v: "-1" if v == 0xFFFFFFFF else str(v))]
 Signal = Annotated[int, Kind(_S32, lambda v: signal.name(v) if isinstance(v, int) else str(v))]
@@ -118,6 +123,15 @@ OpenFlags = Annotated[int, Kind(_U32, _open_flags)]
 AtFlags = Annotated[int, Kind(_S32, flag_names(prefixed(fc, "AT_"), zero="0"))]
 AccessMode = Annotated[int, Kind(_S32, flag_names({4: "R_OK", 2: "W_OK", 1: "X_OK"}, zero="F_OK"))]
 Whence = Annotated[int, Kind(_U32, choice(prefixed(fc, "SEEK_")))]
+RwfFlags = Annotated[
+    int,
+    Kind(
+        _U32,
+        flag_names(
+            {1: "RWF_HIPRI", 2: "RWF_DSYNC", 4: "RWF_SYNC", 8: "RWF_NOWAIT", 16: "RWF_APPEND", 32: "RWF_NOAPPEND"}
+        ),
+    ),
+]
 Prot = Annotated[int, Kind("x", flag_names(prefixed(mman, "PROT_"), zero="PROT_NONE"))]
 MapFlags = Annotated[
     int,
@@ -125,5 +139,15 @@ MapFlags = Annotated[
 ]
 CloneFlags = Annotated[int, Kind("x", _clone_flags)]
 FcntlCommand = Annotated[int, Kind(_U32, choice({v: n for v, n in prefixed(fc, "F_").items() if v not in (0, 1, 2) or n in ("F_DUPFD", "F_GETFD", "F_SETFD")}))]
+UnlinkFlags = Annotated[int, Kind(_S32, flag_names({fc.AT_REMOVEDIR: "AT_REMOVEDIR"}))]
+RenameFlags = Annotated[int, Kind(_U32, flag_names(prefixed(fc, "RENAME_")))]
+StatxMask = Annotated[
+    int, Kind(_U32, flag_names({0xFFF: "STATX_ALL", 0x7FF: "STATX_BASIC_STATS"} | prefixed(st, "STATX_")))
+]
+SpliceFlags = Annotated[
+    int,
+    Kind(_U32, flag_names({1: "SPLICE_F_MOVE", 2: "SPLICE_F_NONBLOCK", 4: "SPLICE_F_MORE", 8: "SPLICE_F_GIFT"})),
+]
+LockOperation = Annotated[int, Kind(_S32, flag_names({1: "LOCK_SH", 2: "LOCK_EX", 4: "LOCK_NB", 8: "LOCK_UN"}))]
 SigmaskHow = Annotated[int, Kind(_S32, choice({0: "SIG_BLOCK", 1: "SIG_UNBLOCK", 2: "SIG_SETMASK"}))]
 Request = Annotated[int, Kind(_U32, lambda v: f"{v:#x}")]

@@ -1,0 +1,182 @@
+"""Memory areas: mmap(2) of files, brk(2), msync(2), mincore(2), mlock(2), and the calls that the host kernel runs.
+
+A platform that delegates memory (native) runs mmap of anonymous memory, munmap, mprotect, mremap and madvise without
+asking us; what is left of them here serves no platform yet and says so. A file is mapped by the platform too
+(``GuestThread.map_file``); what is decided here is whether it may be.
+Missing: managed memory (for platforms that have none of their own), RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK.
+"""
+
+from pylitebox.abi import errno as E
+from pylitebox.abi import mman as mm
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.vfs import MS_NOEXEC
+from pylitebox.kernel.task import Task
+from pylitebox.kernel.wait import Result
+from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot, Size, UInt
+from pylitebox.north.linux.lookup import opened
+from pylitebox.north.linux.table import Partial, syscall
+
+_ADDRESS_MAX = 1 << 64
+_DELEGATED = "only where the host kernel owns memory (native platform); elsewhere ENOSYS"
+#: Flags that MAP_SHARED_VALIDATE accepts for any file; others are EOPNOTSUPP (linux/mman.h: LEGACY_MAP_MASK).
+_LEGACY_FLAGS = (
+    mm.MAP_TYPE | mm.MAP_FIXED | mm.MAP_ANONYMOUS | mm.MAP_DENYWRITE | mm.MAP_EXECUTABLE | mm.MAP_GROWSDOWN
+    | mm.MAP_LOCKED | mm.MAP_NORESERVE | mm.MAP_POPULATE | mm.MAP_NONBLOCK | mm.MAP_STACK | mm.MAP_HUGETLB
+    | mm.MAP_FIXED_NOREPLACE | 0x40 | 0xFC000000
+)  # fmt: skip
+
+
+@syscall(
+    "mmap",
+    x86_64=9,
+    aarch64=222,
+    support=Partial("anonymous memory " + _DELEGATED),
+    native="MAP_ANONYMOUS runs in the host kernel; files are mapped there after our decision",
+)
+def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset) -> Result:
+    if offset & (mm.PAGE_SIZE - 1):
+        raise KernelError(E.EINVAL)
+    if flags & mm.MAP_ANONYMOUS:
+        raise KernelError(E.ENOSYS)
+    file = opened(task, fd)
+    if not length or (flags & (mm.MAP_FIXED | mm.MAP_FIXED_NOREPLACE) and address & (mm.PAGE_SIZE - 1)):
+        raise KernelError(E.EINVAL)
+    if length > mm.TASK_SIZE:
+        raise KernelError(E.ENOMEM)
+    if offset < 0 or offset + length >= 1 << 63:
+        raise KernelError(E.EOVERFLOW)
+    kind = flags & mm.MAP_TYPE
+    if kind not in (mm.MAP_SHARED, mm.MAP_PRIVATE, mm.MAP_SHARED_VALIDATE):
+        raise KernelError(E.EINVAL)
+    if kind == mm.MAP_SHARED_VALIDATE and flags & ~_LEGACY_FLAGS:
+        raise KernelError(E.EOPNOTSUPP)
+    shared = kind != mm.MAP_PRIVATE
+    if not file.readable or (shared and prot & mm.PROT_WRITE and not file.writable):
+        raise KernelError(E.EACCES)
+    if prot & mm.PROT_EXEC and file.location is not None and file.location.mount.flags & MS_NOEXEC:
+        raise KernelError(E.EPERM)
+    source = file.map_source()
+    try:
+        if task.thread is None:
+            raise KernelError(E.ENOMEM)
+        # a shared mapping of a writable file can be made writable later, without another question to us
+        return task.thread.map_file(source, write=shared and file.writable)
+    finally:
+        source.close()
+
+
+@syscall("brk", x86_64=12, aarch64=214, support=Partial("RLIMIT_DATA is not enforced; 1 GiB at the most"))
+def brk(task: Task, address: Address) -> Result:
+    layout = task.process.layout
+    if layout.brk_start <= address <= layout.brk_limit:
+        layout.brk = address
+    return layout.brk
+
+
+# -- what the host kernel does ------------------------------------------------------------------------------------
+
+
+@syscall("munmap", x86_64=11, aarch64=215, support=Partial(_DELEGATED), native="always")
+def munmap(task: Task, address: Address, length: Size) -> Result:
+    raise KernelError(E.ENOSYS)
+
+
+@syscall("mprotect", x86_64=10, aarch64=226, support=Partial(_DELEGATED), native="always")
+def mprotect(task: Task, address: Address, length: Size, prot: Prot) -> Result:
+    raise KernelError(E.ENOSYS)
+
+
+@syscall("mremap", x86_64=25, aarch64=216, support=Partial(_DELEGATED), native="always")
+def mremap(task: Task, old: Address, old_size: Size, new_size: Size, flags: UInt, new: Address) -> Result:
+    raise KernelError(E.ENOSYS)
+
+
+@syscall("madvise", x86_64=28, aarch64=233, support=Partial(_DELEGATED), native="always")
+def madvise(task: Task, address: Address, length: Size, advice: Int) -> Result:
+    raise KernelError(E.ENOSYS)
+
+
+# -- questions about areas ----------------------------------------------------------------------------------------
+
+
+def _check_mapped(task: Task, start: int, end: int) -> None:
+    """ENOMEM unless every page from ``start`` to ``end`` is mapped."""
+    if end <= start:
+        return
+    for area in task.thread.areas() if task.thread is not None else ():
+        if area.end <= start:
+            continue
+        if area.start > start:
+            break
+        start = area.end
+        if start >= end:
+            return
+    raise KernelError(E.ENOMEM)
+
+
+def _pages(address: int, length: int, error: int) -> tuple[int, int]:
+    """The pages that a range touches; ``error`` if it wraps around."""
+    start, end = mm.page_down(address), mm.page_up(address + length)
+    if end >= _ADDRESS_MAX:
+        raise KernelError(error)
+    return start, end
+
+
+@syscall("msync", x86_64=26, aarch64=227, support=Partial("writable host mounts: written back by the host in its time"))
+def msync(task: Task, address: Address, length: Size, flags: Int) -> Result:
+    if flags & ~(mm.MS_ASYNC | mm.MS_INVALIDATE | mm.MS_SYNC) or address & (mm.PAGE_SIZE - 1):
+        raise KernelError(E.EINVAL)
+    if flags & mm.MS_ASYNC and flags & mm.MS_SYNC:
+        raise KernelError(E.EINVAL)
+    _check_mapped(task, *_pages(address, length, E.ENOMEM))
+    return 0
+
+
+@syscall("mincore", x86_64=27, aarch64=232, support=Partial("every mapped page is said to be resident"))
+def mincore(task: Task, address: Address, length: Size, vector: Address) -> Result:
+    if address & (mm.PAGE_SIZE - 1):
+        raise KernelError(E.EINVAL)
+    if address + length > mm.TASK_SIZE:
+        raise KernelError(E.ENOMEM)
+    start, end = _pages(address, length, E.ENOMEM)
+    _check_mapped(task, start, end)
+    pages = (end - start) // mm.PAGE_SIZE
+    while pages:
+        step = min(pages, 1 << 20)
+        task.memory.write(vector, b"\1" * step)
+        vector += step
+        pages -= step
+    return 0
+
+
+_UNLOCKED = Partial("checked, but nothing is pinned")
+
+
+@syscall("mlock", x86_64=149, aarch64=228, support=_UNLOCKED)
+def mlock(task: Task, address: Address, length: Size) -> Result:
+    _check_mapped(task, *_pages(address, length, E.EINVAL))
+    return 0
+
+
+@syscall("mlock2", x86_64=325, aarch64=284, support=_UNLOCKED)
+def mlock2(task: Task, address: Address, length: Size, flags: Int) -> Result:
+    if flags & ~1:
+        raise KernelError(E.EINVAL)
+    return mlock(task, address, length)
+
+
+@syscall("munlock", x86_64=150, aarch64=229, support=_UNLOCKED)
+def munlock(task: Task, address: Address, length: Size) -> Result:
+    return mlock(task, address, length)
+
+
+@syscall("mlockall", x86_64=151, aarch64=230, support=_UNLOCKED)
+def mlockall(task: Task, flags: Int) -> Result:
+    if not flags or flags & ~7 or flags == 4:
+        raise KernelError(E.EINVAL)
+    return 0
+
+
+@syscall("munlockall", x86_64=152, aarch64=231, support=_UNLOCKED)
+def munlockall(task: Task) -> Result:
+    return 0

@@ -1,0 +1,129 @@
+"""The size of files and their way to the disk: truncate(2), fallocate(2), fsync(2), fadvise64(2) and their like.
+
+Advice is checked and not taken: what is worth caching is cached anyway. Syncing reaches the host for the files of
+writable host mounts; memory has nothing to sync.
+Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ).
+"""
+
+from pylitebox.abi import errno as E
+from pylitebox.abi import fcntl as fc
+from pylitebox.abi.stat import S_IFIFO, S_IFMT, is_dir, is_reg
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.task import Task
+from pylitebox.kernel.wait import Result
+from pylitebox.north.linux.args import Fd, Int, Offset, Path, Size, UInt
+from pylitebox.north.linux.lookup import opened
+from pylitebox.north.linux.table import Full, Partial, syscall
+
+MAX_OFFSET = (1 << 63) - 1
+
+
+@syscall("truncate", x86_64=76, aarch64=45, support=Partial("RLIMIT_FSIZE is not enforced"))
+def truncate(task: Task, path: Path, length: Offset) -> Result:
+    if length < 0:
+        raise KernelError(E.EINVAL)
+    ops.truncate(task, ops.resolve(task, path), length)
+    return 0
+
+
+@syscall("ftruncate", x86_64=77, aarch64=46, support=Partial("RLIMIT_FSIZE is not enforced"))
+def ftruncate(task: Task, fd: Fd, length: Offset) -> Result:
+    if length < 0:
+        raise KernelError(E.EINVAL)
+    file = opened(task, fd)
+    if not file.writable or file.can_poll:
+        raise KernelError(E.EINVAL)
+    file.truncate(length)
+    return 0
+
+
+@syscall(
+    "fallocate",
+    x86_64=285,
+    aarch64=47,
+    support=Partial("FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE, UNSHARE_RANGE: EOPNOTSUPP"),
+)
+def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> Result:
+    file = opened(task, fd)
+    if offset < 0 or length <= 0:
+        raise KernelError(E.EINVAL)
+    keep, punch, zero = mode & fc.FALLOC_FL_KEEP_SIZE, mode & fc.FALLOC_FL_PUNCH_HOLE, mode & fc.FALLOC_FL_ZERO_RANGE
+    if mode & ~(fc.FALLOC_FL_KEEP_SIZE | fc.FALLOC_FL_PUNCH_HOLE | fc.FALLOC_FL_ZERO_RANGE):
+        raise KernelError(E.EOPNOTSUPP)
+    if punch and (zero or not keep):
+        raise KernelError(E.EOPNOTSUPP)
+    if not file.writable:
+        raise KernelError(E.EBADF)
+    kind = file.stat().mode
+    if kind & S_IFMT == S_IFIFO:
+        raise KernelError(E.ESPIPE)
+    if is_dir(kind):
+        raise KernelError(E.EISDIR)
+    if not is_reg(kind) or file.inode is None:
+        raise KernelError(E.ENODEV)
+    if offset + length > MAX_OFFSET:
+        raise KernelError(E.EFBIG)
+    file.inode.allocate(mode, offset, length)
+    return 0
+
+
+# -- to the disk --------------------------------------------------------------------------------------------------
+
+
+@syscall("fsync", x86_64=74, aarch64=82, support=Full, test="test_sync")
+def fsync(task: Task, fd: Fd) -> Result:
+    opened(task, fd).fsync()
+    return 0
+
+
+@syscall("fdatasync", x86_64=75, aarch64=83, support=Full, test="test_sync")
+def fdatasync(task: Task, fd: Fd) -> Result:
+    opened(task, fd).fsync()
+    return 0
+
+
+@syscall("sync", x86_64=162, aarch64=81, support=Partial("open files of writable host mounts need fsync(2)"))
+def sync(task: Task) -> Result:
+    return 0
+
+
+@syscall("syncfs", x86_64=306, aarch64=267, support=Partial("open files of writable host mounts need fsync(2)"))
+def syncfs(task: Task, fd: Fd) -> Result:
+    opened(task, fd)
+    return 0
+
+
+@syscall("sync_file_range", x86_64=277, aarch64=84, support=Full, test="test_sync")
+def sync_file_range(task: Task, fd: Fd, offset: Offset, count: Offset, flags: UInt) -> Result:
+    file = opened(task, fd)
+    if flags & ~7 or offset < 0 or count < 0 or offset + count > MAX_OFFSET:
+        raise KernelError(E.EINVAL)
+    if file.can_poll or file.inode is None:
+        raise KernelError(E.ESPIPE)
+    if flags:
+        file.fsync()
+    return 0
+
+
+# -- advice -------------------------------------------------------------------------------------------------------
+
+
+@syscall("fadvise64", x86_64=221, aarch64=223, support=Full, test="test_advice")
+def fadvise64(task: Task, fd: Fd, offset: Offset, length: Offset, advice: Int) -> Result:
+    file = opened(task, fd)
+    if file.stat().mode & S_IFMT == S_IFIFO:
+        raise KernelError(E.ESPIPE)
+    if length < 0 or not 0 <= advice <= 5:
+        raise KernelError(E.EINVAL)
+    return 0
+
+
+@syscall("readahead", x86_64=187, aarch64=213, support=Full, test="test_advice")
+def readahead(task: Task, fd: Fd, offset: Offset, count: Size) -> Result:
+    file = task.files.get(fd)
+    if not file.readable:
+        raise KernelError(E.EBADF)
+    if not is_reg(file.stat().mode):
+        raise KernelError(E.EINVAL)
+    return 0

@@ -1,0 +1,145 @@
+"""Extended attributes (man 7 xattr): those of the user. namespace, on files and directories that can hold them.
+
+Missing: security., system. and trusted. attributes: none exist (ENODATA) and none can be set (EOPNOTSUPP).
+"""
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.stat import XATTR_CREATE, XATTR_REPLACE
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.fs.vfs import Location
+from pylitebox.kernel.task import Task
+from pylitebox.kernel.wait import Result
+from pylitebox.north.linux.args import Address, Fd, Int, Path, Size
+from pylitebox.north.linux.lookup import opened
+from pylitebox.north.linux.table import Partial, syscall
+
+XATTR_NAME_MAX = 255
+XATTR_SIZE_MAX = 65536
+_GAP = Partial("the user. namespace only; pipes, sockets and the like have none")
+_OTHER = (b"security.", b"system.posix_acl_access", b"system.posix_acl_default", b"trusted.")
+
+
+def _name(task: Task, address: int) -> bytes:
+    """An attribute's name; ERANGE unless it has 1 to 255 bytes."""
+    try:
+        name = task.memory.read_cstring(address, XATTR_NAME_MAX + 1)
+    except KernelError as error:
+        raise KernelError(E.ERANGE if error.errno == E.ENAMETOOLONG else error.errno) from None
+    if not name:
+        raise KernelError(E.ERANGE)
+    return name
+
+
+def _exists(name: bytes) -> bool:
+    """Whether attributes of that namespace exist here; EOPNOTSUPP for one that nobody knows."""
+    if name.startswith(b"user."):
+        if len(name) == 5:
+            raise KernelError(E.EINVAL)
+        return True
+    if not name.startswith(_OTHER):
+        raise KernelError(E.EOPNOTSUPP)
+    return False
+
+
+def _set(task: Task, location: Location | None, name_at: int, value_at: int, size: int, flags: int) -> int:
+    if flags & ~(XATTR_CREATE | XATTR_REPLACE):
+        raise KernelError(E.EINVAL)
+    name = _name(task, name_at)
+    if size > XATTR_SIZE_MAX:
+        raise KernelError(E.E2BIG)
+    value = task.memory.read(value_at, size) if size else b""
+    if location is None or not _exists(name):
+        raise KernelError(E.EPERM if name.startswith(b"user.") else E.EOPNOTSUPP)
+    ops.setxattr(task, location, name, value, flags)
+    return 0
+
+
+def _get(task: Task, location: Location | None, name_at: int, buf: int, size: int) -> int:
+    name = _name(task, name_at)
+    if not _exists(name) or location is None:
+        raise KernelError(E.ENODATA)
+    return _answer(task, ops.getxattr(task, location, name), buf, size)
+
+
+def _list(task: Task, location: Location | None, buf: int, size: int) -> int:
+    names = [] if location is None else ops.listxattr(task, location)
+    return _answer(task, b"".join(name + b"\0" for name in names), buf, size)
+
+
+def _remove(task: Task, location: Location | None, name_at: int) -> int:
+    name = _name(task, name_at)
+    if location is None or not _exists(name):
+        raise KernelError(E.EPERM if name.startswith(b"user.") else E.EOPNOTSUPP)
+    ops.removexattr(task, location, name)
+    return 0
+
+
+def _answer(task: Task, data: bytes, buf: int, size: int) -> int:
+    """Size 0 asks how much there is."""
+    if size:
+        if len(data) > size:
+            raise KernelError(E.ERANGE)
+        if data:
+            task.memory.write(buf, data)
+    return len(data)
+
+
+@syscall("setxattr", x86_64=188, aarch64=5, support=_GAP)
+def setxattr(task: Task, path: Path, name: Address, value: Address, size: Size, flags: Int) -> Result:
+    return _set(task, ops.resolve(task, path), name, value, size, flags)
+
+
+@syscall("lsetxattr", x86_64=189, aarch64=6, support=_GAP)
+def lsetxattr(task: Task, path: Path, name: Address, value: Address, size: Size, flags: Int) -> Result:
+    return _set(task, ops.resolve(task, path, follow=False), name, value, size, flags)
+
+
+@syscall("fsetxattr", x86_64=190, aarch64=7, support=_GAP)
+def fsetxattr(task: Task, fd: Fd, name: Address, value: Address, size: Size, flags: Int) -> Result:
+    return _set(task, opened(task, fd).location, name, value, size, flags)
+
+
+@syscall("getxattr", x86_64=191, aarch64=8, support=_GAP)
+def getxattr(task: Task, path: Path, name: Address, value: Address, size: Size) -> Result:
+    return _get(task, ops.resolve(task, path), name, value, size)
+
+
+@syscall("lgetxattr", x86_64=192, aarch64=9, support=_GAP)
+def lgetxattr(task: Task, path: Path, name: Address, value: Address, size: Size) -> Result:
+    return _get(task, ops.resolve(task, path, follow=False), name, value, size)
+
+
+@syscall("fgetxattr", x86_64=193, aarch64=10, support=_GAP)
+def fgetxattr(task: Task, fd: Fd, name: Address, value: Address, size: Size) -> Result:
+    return _get(task, opened(task, fd).location, name, value, size)
+
+
+@syscall("listxattr", x86_64=194, aarch64=11, support=_GAP)
+def listxattr(task: Task, path: Path, names: Address, size: Size) -> Result:
+    return _list(task, ops.resolve(task, path), names, size)
+
+
+@syscall("llistxattr", x86_64=195, aarch64=12, support=_GAP)
+def llistxattr(task: Task, path: Path, names: Address, size: Size) -> Result:
+    return _list(task, ops.resolve(task, path, follow=False), names, size)
+
+
+@syscall("flistxattr", x86_64=196, aarch64=13, support=_GAP)
+def flistxattr(task: Task, fd: Fd, names: Address, size: Size) -> Result:
+    return _list(task, opened(task, fd).location, names, size)
+
+
+@syscall("removexattr", x86_64=197, aarch64=14, support=_GAP)
+def removexattr(task: Task, path: Path, name: Address) -> Result:
+    return _remove(task, ops.resolve(task, path), name)
+
+
+@syscall("lremovexattr", x86_64=198, aarch64=15, support=_GAP)
+def lremovexattr(task: Task, path: Path, name: Address) -> Result:
+    return _remove(task, ops.resolve(task, path, follow=False), name)
+
+
+@syscall("fremovexattr", x86_64=199, aarch64=16, support=_GAP)
+def fremovexattr(task: Task, fd: Fd, name: Address) -> Result:
+    return _remove(task, opened(task, fd).location, name)
