@@ -35,6 +35,14 @@ def startup_rules() -> tuple[S.Rule, ...]:
     return tuple(S.Rule(r.name, (S.Case((S.STUB,), S.KILL),), S.ALLOW, r.reason) for r in S.TEMPLATE)
 
 
+def supervisor_rules(groups: Collection[str] = ()) -> tuple[S.Rule, ...]:
+    """What the supervisor may do; ``groups``: "host-write" with a writable host directory."""
+    rules = {rule.name: rule for rule in (*S.SUPERVISOR, *S.HOSTILE)}
+    for group in groups:
+        rules.update((rule.name, rule) for rule in S.ROLES[f"supervisor {group}"])
+    return tuple(rules.values())
+
+
 def guest_filter(direct: Collection[str] = ()) -> bytes:
     return compile_rules(guest_rules(direct), S.NOTIFY)
 
@@ -45,6 +53,10 @@ def startup_filter() -> bytes:
 
 def guardian_filter() -> bytes:
     return compile_rules(S.GUARDIAN, S.KILL)
+
+
+def supervisor_filter(groups: Collection[str] = ()) -> bytes:
+    return compile_rules(supervisor_rules(groups), S.refuse(E.EPERM))
 
 
 def compile_rules(rules: Iterable[S.Rule], default: int) -> bytes:

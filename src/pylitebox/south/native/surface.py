@@ -22,12 +22,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pylitebox.abi import errno as E
+from pylitebox.abi import fcntl as FC
 from pylitebox.abi import futex as F
 from pylitebox.abi import prctl as P
 from pylitebox.abi import sched as C
-from pylitebox.abi.mman import MAP_ANONYMOUS, MAP_HUGETLB
+from pylitebox.abi.mman import MAP_ANONYMOUS, MAP_HUGETLB, PROT_EXEC
 from pylitebox.abi.numbers import X86_64
 from pylitebox.abi.seccomp import (
+    SECCOMP_IOCTL_NOTIF_ADDFD,
+    SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_RECV,
+    SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_RET_ALLOW,
     SECCOMP_RET_ERRNO,
     SECCOMP_RET_KILL_PROCESS,
@@ -35,7 +40,7 @@ from pylitebox.abi.seccomp import (
     SECCOMP_RET_USER_NOTIF,
     X32_SYSCALL_BIT,
 )
-from pylitebox.south.native.layout import STUB_BASE
+from pylitebox.south.native.layout import KICK, STUB_BASE
 
 SIGKILL = 9
 ALLOW = SECCOMP_RET_ALLOW
@@ -299,6 +304,109 @@ GUARDIAN: tuple[Rule, ...] = (
     plain("wait4", "reaps guest processes"),
     plain("exit_group", "ends"),
 )
+
+# -- supervisor -------------------------------------------------------------------------------------------------
+
+_OPEN_CHANGES = FC.O_CREAT | FC.O_TRUNC | (FC.O_TMPFILE & ~FC.O_DIRECTORY)
+_OPEN_ONLY = bits(2, _OPEN_CHANGES, 0, "neither O_CREAT, O_TRUNC nor O_TMPFILE")
+_NOT_EXECUTABLE = bits(2, PROT_EXEC, 0, "not PROT_EXEC")
+_NOTIFICATION = (
+    SECCOMP_IOCTL_NOTIF_RECV,
+    SECCOMP_IOCTL_NOTIF_SEND,
+    SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_ADDFD,
+)
+_OWN_SIGNALS = (SIGKILL, KICK)
+_EPERM = refuse(E.EPERM)
+
+SUPERVISOR: tuple[Rule, ...] = (
+    plain("read", "control socket, console streams, host files, /proc"),
+    plain("write", "console streams"),
+    plain("close", "its own descriptors"),
+    plain("fstat", "host files and shared buffers"),
+    plain("newfstatat", "files of the host view; whether a guest thread exists"),
+    only("openat", [_OPEN_ONLY], _EPERM, "files of the host view, /proc/PID/mem and maps of guests; Landlock says which"),
+    plain("readlinkat", "symbolic links of the host view"),
+    plain("getdents64", "directories of the host view"),
+    plain("pread64", "guest memory, host files, shared buffers"),
+    plain("preadv2", "host files, without waiting for the disk"),
+    plain("pwrite64", "guest memory of the stub's own, shared buffers"),
+    plain("process_vm_writev", "guest memory, where the guest may write; Landlock and ptrace rules say whose"),
+    plain("memfd_create", "memory that guests share or map from files"),
+    plain("ftruncate", "size of shared buffers"),
+    only(
+        "fcntl",
+        [
+            one_of(
+                1,
+                (FC.F_GETFD, FC.F_SETFD, FC.F_GETFL, FC.F_SETFL, FC.F_DUPFD_CLOEXEC, FC.F_ADD_SEALS, FC.F_GET_SEALS),
+                "F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS",
+            )
+        ],
+        _EPERM,
+        "flags of its own descriptors; seals of shared buffers",
+    ),
+    only(
+        "ioctl",
+        [one_of(1, _NOTIFICATION, "SECCOMP_IOCTL_NOTIF_RECV, SEND, ID_VALID, ADDFD")],
+        _EPERM,
+        "receives and answers the guests' calls",
+    ),
+    plain("epoll_wait", "the loop"),
+    plain("epoll_ctl", "what the loop waits for"),
+    plain("recvmsg", "orders of the client, with the descriptors of a program's streams"),
+    plain("sendto", "answers to the client; console streams that are sockets"),
+    only("mmap", [_NOT_EXECUTABLE], _EPERM, "memory of its own"),
+    plain("munmap", "memory of its own"),
+    plain("mremap", "memory of its own"),
+    plain("brk", "memory of its own"),
+    plain("futex", "threads of its own, which read host files"),
+    only(
+        "tgkill",
+        [one_of(2, _OWN_SIGNALS, "SIGKILL or SIGURG")],
+        _EPERM,
+        "brings a guest thread to a safe point; ends an intruder. Landlock's scope and the uid say whom it reaches",
+    ),
+    plain("pidfd_open", "holds on to a guest process"),
+    only("pidfd_send_signal", [one_of(1, [SIGKILL], "SIGKILL")], _EPERM, "ends a guest process"),
+    plain("wait4", "reaps the guardian"),
+    plain("getrandom", "randomness for guests"),
+    plain("rt_sigreturn", "returns from a signal handler of its own"),
+    plain("exit_group", "ends"),
+)
+
+#: Only with a writable host directory (``--mount HOST:GUEST:rw``, ``--workspace DIR:rw``).
+HOST_WRITE: tuple[Rule, ...] = (
+    plain("openat", "creates files beneath writable mounts; Landlock says where"),
+    plain("mkdirat", "beneath writable mounts"),
+    plain("symlinkat", "beneath writable mounts"),
+    plain("linkat", "beneath writable mounts"),
+    plain("unlinkat", "beneath writable mounts"),
+    plain("renameat2", "beneath writable mounts"),
+    plain("fchmodat", "beneath writable mounts"),
+    plain("fchmod", "beneath writable mounts"),
+    plain("utimensat", "beneath writable mounts"),
+    plain("fsync", "beneath writable mounts"),
+)
+
+#: No part of ours makes these. A supervisor that does has been taken over, and ends.
+HOSTILE: tuple[Rule, ...] = tuple(
+    Rule(name, (), KILL, "never made by us")
+    for name in (
+        "add_key", "bpf", "execve", "execveat", "finit_module", "init_module", "io_uring_setup", "kexec_file_load",
+        "kexec_load", "keyctl", "mount", "move_mount", "open_by_handle_at", "perf_event_open", "pivot_root", "ptrace",
+        "request_key", "setns", "umount2", "unshare", "userfaultfd",
+    )
+)  # fmt: skip
+
+#: All roles by name, as ``pylitebox surface`` shows them.
+ROLES: dict[str, tuple[Rule, ...]] = {
+    "guest": GUEST,
+    "template": TEMPLATE,
+    "guardian": GUARDIAN,
+    "supervisor": SUPERVISOR,
+    "supervisor host-write": HOST_WRITE,
+}
 
 
 def number(name: str) -> int:
