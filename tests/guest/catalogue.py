@@ -26,7 +26,7 @@ class Program:
 def scripts(folder: str, *interpreter: str, stdin: str = "") -> dict[str, Program]:
     """The scripts of a folder, each as the argument of ``interpreter``."""
     found = sorted((SCRIPTS / folder).iterdir())
-    return {f"{folder} {path.stem}": Program((*interpreter, path.read_text()), stdin) for path in found if path.is_file()}
+    return {f"{folder} {path.stem}": Program((*interpreter, path.read_text()), stdin) for path in found}
 
 
 def busybox(*argv: str, stdin: str = "") -> Program:
@@ -42,7 +42,7 @@ BUSYBOX = {
     "busybox pipeline": busybox(
         "sh", "-c", "busybox seq 20 | while read i; do echo $i | busybox cat; done | busybox sort -n | busybox tail -1"
     ),
-    "busybox files": busybox("sh", "-c", "mkdir -p a/b && echo hi > a/b/c && ls -R a && cp -r a d && rm -r a && find d"),
+    "busybox files": busybox("sh", "-c", "mkdir -p a/b && echo hi > a/b/c && ls -R a && cp -r a d && rm -r a && ls d"),
     "busybox archive": busybox(
         "sh", "-c", "mkdir d; seq 1000 > d/f; tar cf t d; rm -r d; gzip t; gunzip t.gz; tar xf t; md5sum d/f"
     ),

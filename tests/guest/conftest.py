@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest import harness
+pytest.register_assert_rewrite("tests.guest.harness")
+from tests.guest import harness  # noqa: E402
 
 #: Which platforms the guest programs run on: PYLITEBOX_PLATFORMS=native,...
 PLATFORMS = os.environ.get("PYLITEBOX_PLATFORMS", "native").split(",")

@@ -4,6 +4,7 @@ ln -s a d/l
 ln d/a d/h
 chmod 640 d/a
 touch -d @1000 d/a
+touch -h -d @2000 d/l
 cp -a d e
 stat -c '%n %a %h %s %Y %F' e/*
 cp d/a d/b

@@ -7,7 +7,7 @@ ls -aF d
 ls -R d
 ls -1r d
 ls d/nope
-touch -d '2001-02-03 04:05' d/*
+touch -h -d '2001-02-03 04:05' d/*
 ls -l --time-style=+%s d | awk '{print $1,$2,$6,$7}'
 ls -1 -S d
 ls -Q d
