@@ -128,10 +128,12 @@ class Scheduler:
             self._ready.append(task)
 
     def cancel(self, task: Task) -> None:
-        """Drop a task's parked call without a result (its thread ends)."""
+        """Drop a task's parked call without a result (its thread ends). A call that ends its own task is running,
+        not parked: it goes on to its next wait, which drops it."""
+        parked = task.wait is not None
         self._disarm(task)
         call, task.call = task.call, None
-        if call is not None:
+        if call is not None and parked:
             call.close()
 
     def run(self) -> None:
@@ -176,6 +178,9 @@ class Scheduler:
             log.exception("internal error in a blocking call")
             task.kernel.internal_errors += 1
             return -E.EIO
+        if task.exiting:
+            call.close()
+            return None
         task.call = call
         task.wait = wait
         for queue in wait.queues:
