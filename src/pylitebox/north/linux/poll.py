@@ -146,7 +146,7 @@ class _PollSet:
 
 def _poll(task: Task, pollset: _PollSet, limit: Limit, restart: int, *, masks: bool = False) -> Result:
     answers = polling.scan(pollset.entries)
-    if any(answers) or limit.now and not masks:  # a mask may let a pending signal in, which goes before a time-out
+    if any(answers) or (limit.now and not masks):  # a signal that the mask lets in goes before a time-out
         return pollset.store(answers)
     return pollset.later(limit.deadline, restart)
 
@@ -238,7 +238,7 @@ class _Selection:
 
 def _select(task: Task, selection: _Selection, limit: Limit, mask: int | None) -> Result:
     answers = polling.scan(selection.entries)
-    if any(answers) or limit.now and mask is None:
+    if any(answers) or (limit.now and mask is None):
         result = selection.store(answers)
         limit.store(task)
         return result
