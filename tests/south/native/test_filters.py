@@ -122,7 +122,7 @@ pidfd_getfd unshare setns mount umount2 move_mount fsopen open_tree pivot_root c
 perf_event_open keyctl clone3 fork vfork dup dup2 dup3 fcntl ioctl rt_sigaction rt_sigprocmask sigaltstack setuid
 setresuid capset setrlimit prlimit64 memfd_create modify_ldt iopl ioperm remap_file_pages shmat shmget shmctl
 sched_setaffinity sched_getaffinity setpgid setsid getpid getppid gettid recvmsg process_madvise kcmp rseq lseek
-pkey_mprotect mlock mlockall personality set_robust_list get_robust_list futex_waitv uselib chdir""".split()
+pkey_mprotect mlock mlockall personality set_robust_list get_robust_list futex_waitv uselib chdir""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("name", NEVER)
