@@ -21,8 +21,8 @@ ALLOWED = {
     "south": {"south", "kernel.platform", "kernel.errors", "kernel.wait", "abi"},
     "south/native": {"south.native", "south.hostfiles", "kernel.platform", "kernel.errors", "kernel.wait", "abi"},
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
-    "supervisor": {"supervisor", "south", "north", "kernel", "abi", "sandbox.protocol", "sandbox.options"},
-    "sandbox": {"sandbox", "abi"},
+    "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
+    "sandbox": {"sandbox", "supervisor.protocol", "abi"},
     # doctor, surface and syscalls print facts which their owners render
     "cli": {"cli", "sandbox", "abi", "south.native.surface", "south.native.doctor", "north.linux.support"},
 }

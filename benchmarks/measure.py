@@ -1,0 +1,107 @@
+"""What is measured, and the loop over it: the surroundings take turns, the median of the turns counts."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pylitebox
+
+if TYPE_CHECKING:
+    from benchmarks.surroundings import Surrounding
+
+PYTHON = "/usr/bin/python3"
+TIMEOUT = 120
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """``argv`` are the probe's arguments; empty: the start of a whole program from outside. The goals are the
+    project's own: ``most_us`` for pylitebox, ``most_ratio`` for pylitebox against the host."""
+
+    name: str
+    argv: tuple[str, ...] = ()
+    most_us: float | None = None
+    most_ratio: float | None = None
+
+
+MEASUREMENTS = [
+    Measurement("getppid", ("getppid", "20000"), most_us=5),
+    Measurement("stat", ("stat", "10000")),
+    Measurement("open+close", ("open+close", "5000")),
+    Measurement("pipe ping-pong", ("pipe", "3000")),
+    Measurement("fork+wait", ("fork", "100"), most_ratio=2.5),
+    Measurement("spawn /bin/true", ("spawn", "50", "/bin/true"), most_ratio=2.5),
+    Measurement("python3 -c pass", ("spawn", "5", PYTHON, "-c", "pass"), most_ratio=2),
+    Measurement("find 1,300 files", ("spawn", "3", "/usr/bin/find", "/usr/share/zoneinfo")),
+    Measurement("cold run of /bin/true"),
+]
+#: Ours alone: a sandbox that exists, against subprocess.run on the host.
+WARM = "warm box.run of /bin/true"
+
+#: name -> surrounding -> nanoseconds, or why there is no number
+Results = dict[str, dict[str, "float | str"]]
+
+
+def measure(places: list[Surrounding], rounds: int, only: str, progress: Callable[[str], None]) -> Results:
+    """Measure everything whose name contains ``only``, ``rounds`` times in turn."""
+    results: Results = {}
+    for measurement in MEASUREMENTS:
+        if only in measurement.name:
+            progress(measurement.name)
+            turns = {place.name: _turn(place, measurement) for place in places}
+            results[measurement.name] = _rounds(turns, rounds)
+    if only in WARM:
+        progress(WARM)
+        results[WARM] = _warm(rounds)
+    return results
+
+
+def _turn(place: Surrounding, measurement: Measurement) -> Callable[[], float]:
+    if measurement.argv:
+        return lambda: float(_run([*place.prefix, place.probe, *measurement.argv]))
+    return lambda: _timed(lambda: _run([*place.prefix, "/bin/true"]))
+
+
+def _run(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise RuntimeError(f"status {done.returncode}: {last[:100]}")
+    return done.stdout
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    call()
+    return float(time.perf_counter_ns() - start)
+
+
+def _rounds(turns: dict[str, Callable[[], float]], rounds: int) -> dict[str, float | str]:
+    taken: dict[str, list[float]] = {name: [] for name in turns}
+    wrong: dict[str, str] = {}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            if name not in wrong:
+                try:
+                    taken[name].append(turn())
+                except (RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
+                    wrong[name] = str(error)
+    return {name: wrong.get(name) or statistics.median(taken[name]) for name in turns}
+
+
+def _warm(rounds: int) -> dict[str, float | str]:
+    try:
+        with pylitebox.Sandbox() as box:
+            box.run(["/bin/true"], check=True)
+            turns: dict[str, Callable[[], float]] = {
+                "host": lambda: _timed(lambda: subprocess.run(["/bin/true"], check=True)),
+                "pylitebox": lambda: _timed(lambda: box.run(["/bin/true"], check=True)),
+            }
+            return _rounds(turns, rounds * 10)
+    except (OSError, subprocess.SubprocessError) as error:
+        return {"pylitebox": str(error)}
