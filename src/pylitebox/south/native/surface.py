@@ -265,14 +265,18 @@ GUEST: tuple[Rule, ...] = (
 #: Calls that container profiles answer with an errno, which would outrank our notification. They are trapped into the
 #: stub, which forwards them. (Docker's default profile, Podman's, systemd's @system-service.)
 DENIED_OUTSIDE: tuple[str, ...] = tuple(
-    """acct add_key bpf chroot close_range clock_settime delete_module faccessat2 fanotify_init fchmodat2 finit_module
-    fsconfig fsmount fsopen fspick get_mempolicy init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl
-    kcmp kexec_file_load kexec_load keyctl landlock_add_rule landlock_create_ruleset landlock_restrict_self mbind
-    memfd_create memfd_secret migrate_pages mount mount_setattr move_mount move_pages name_to_handle_at
-    open_by_handle_at open_tree openat2 perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal
-    pivot_root process_madvise process_mrelease process_vm_readv process_vm_writev ptrace quotactl quotactl_fd
-    reboot request_key seccomp set_mempolicy set_mempolicy_home_node setdomainname sethostname setns settimeofday
-    socket statx swapoff swapon syslog umount2 unshare userfaultfd ustat vhangup""".split()  # noqa: SIM905 - a list of 70 literals reads worse
+    """_sysctl acct add_key bpf cachestat chroot clock_settime close_range create_module delete_module faccessat2
+    fanotify_init fchmodat2 file_getattr file_setattr finit_module fsconfig fsmount fsopen fspick futex_requeue
+    futex_wait futex_waitv futex_wake get_kernel_syms get_mempolicy getxattrat init_module io_uring_enter
+    io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl landlock_add_rule
+    landlock_create_ruleset landlock_restrict_self listmount listxattrat lookup_dcookie lsm_get_self_attr
+    lsm_list_modules lsm_set_self_attr map_shadow_stack mbind memfd_create memfd_secret migrate_pages mount
+    mount_setattr move_mount move_pages mseal name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr
+    openat2 perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal pivot_root process_madvise
+    process_mrelease process_vm_readv process_vm_writev ptrace query_module quotactl quotactl_fd reboot removexattrat
+    request_key seccomp set_mempolicy set_mempolicy_home_node setdomainname sethostname setns settimeofday setxattrat
+    socket statmount statx swapoff swapon sysfs syslog umount2 unshare uselib userfaultfd ustat
+    vhangup vserver""".split()  # noqa: SIM905 - a hundred literals read worse
 )
 
 #: The calls of that list that programs make often. Where the outer filter lets them pass, they are notified at once.
