@@ -18,6 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from pylitebox.abi import errno as E
+from pylitebox.kernel.errors import KernelError
+
 if TYPE_CHECKING:
     from pylitebox.kernel.image import Image
     from pylitebox.kernel.task import Task
@@ -42,6 +45,25 @@ class Memory(Protocol):
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of ``data`` where the guest may write; EFAULT if any byte is not writable by it."""
         ...
+
+
+class _NoMemory:
+    """The memory of a task or thread that has none: every access is EFAULT."""
+
+    def read(self, address: int, size: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def read_some(self, address: int, size: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def read_cstring(self, address: int, limit: int) -> bytes:
+        raise KernelError(E.EFAULT)
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        raise KernelError(E.EFAULT)
+
+
+NO_MEMORY = _NoMemory()
 
 
 class MachineContext(Protocol):

@@ -21,6 +21,7 @@ from pylitebox.kernel import itimers
 from pylitebox.kernel.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Credentials
 from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
 from pylitebox.kernel.signals import (
     SigInfo,
@@ -30,7 +31,7 @@ from pylitebox.kernel.signals import (
     recompute,
     retarget,
 )
-from pylitebox.kernel.task import NO_MEMORY, Layout, Process, Task
+from pylitebox.kernel.task import Layout, Process, Task
 from pylitebox.kernel.wait import Blocking, Wait
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pylitebox.abi import errno as E
 from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
-from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -23,25 +22,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.signals import Actions, PendingSignals
     from pylitebox.kernel.timers import Timer
     from pylitebox.kernel.wait import Blocking, Wait
-
-
-class _NoMemory:
-    """The memory of a task that has no thread: every access is EFAULT."""
-
-    def read(self, address: int, size: int) -> bytes:
-        raise KernelError(E.EFAULT)
-
-    def read_some(self, address: int, size: int) -> bytes:
-        raise KernelError(E.EFAULT)
-
-    def read_cstring(self, address: int, limit: int) -> bytes:
-        raise KernelError(E.EFAULT)
-
-    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        raise KernelError(E.EFAULT)
-
-
-NO_MEMORY = _NoMemory()
 
 
 class Layout:
