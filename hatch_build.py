@@ -31,13 +31,15 @@ STUB = NATIVE / "stub"
 TAG = "py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.musllinux_1_1_x86_64"
 
 COMPILE = shlex.split(
-    "-O2 -g0 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie -mgeneral-regs-only"
+    "-O2 -g0 -s -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie -mgeneral-regs-only"
     " -fcf-protection=none -mcmodel=large -fno-asynchronous-unwind-tables -Wall -Wextra"
 )
 #: The stub's address is part of the filter: its calls are told from the guest's by it (south/native/filters.py).
 BASE = "0x600000000000"
 LINK = f"-Wl,-Ttext-segment={BASE},-z,noexecstack,--build-id=none"
 LINK_LLD = f"-Wl,--image-base={BASE},-z,noexecstack,--build-id=none"
+#: The headers that zig brings, which it leaves out for a freestanding program.
+ZIG_HEADERS = ("x86_64-linux-musl", "generic-musl", "x86-linux-any", "any-linux-any")
 
 
 def wants_stub() -> bool:
@@ -57,6 +59,15 @@ def find_compiler() -> list[str] | None:
     return next(([found] for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 
 
+def zig() -> list[str]:
+    """The compiler of the ziglang wheel, with the kernel's headers."""
+    import ziglang
+
+    include = Path(ziglang.__file__).parent / "lib" / "libc" / "include"
+    headers = [word for name in ZIG_HEADERS for word in ("-isystem", str(include / name))]
+    return [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", *headers]
+
+
 def build_stub() -> Path:
     """Compile the stub in place, unless it is newer than its sources. Raises CalledProcessError."""
     sources = sorted((NATIVE / "guest").glob("*.c"))
@@ -64,13 +75,10 @@ def build_stub() -> Path:
     if STUB.exists() and STUB.stat().st_mtime > newest:
         return STUB
     compiler = find_compiler()
-    command = compiler or [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl"]
-    clang = compiler is None or "clang" in Path(command[0]).name
+    command, link = (compiler, LINK) if compiler else (zig(), LINK_LLD)
     temporary = STUB.with_name(f"stub.{os.getpid()}")
     try:
-        subprocess.run(
-            [*command, *COMPILE, LINK_LLD if clang else LINK, "-o", str(temporary), *map(str, sources)], check=True
-        )
+        subprocess.run([*command, *COMPILE, link, "-o", str(temporary), *map(str, sources)], check=True)
         temporary.chmod(0o755)
         temporary.replace(STUB)  # a running sandbox keeps the file that it has
     finally:

@@ -27,10 +27,10 @@ ALLOWED = {
     "cli": {"cli", "sandbox", "abi", "south.native.surface", "south.native.doctor", "north.linux.support"},
 }
 
-#: The standard library that has no effect on the host, and no constant of the host's.
+#: The standard library that has no effect on the host, and no constant of the host's; importlib loads the families.
 PURE = {
     "__future__", "abc", "array", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "heapq",
-    "itertools", "json", "logging", "math", "operator", "re", "struct", "types", "typing", "weakref",
+    "importlib", "itertools", "json", "logging", "math", "operator", "re", "struct", "types", "typing", "weakref",
 }  # fmt: skip
 
 
