@@ -114,7 +114,7 @@ class Scheduler:
 
     def __init__(self, timers: Timers, finish: Callable[[Task, int], None]) -> None:
         self._timers = timers
-        self._finish = finish
+        self.finish = finish  # replaced by a tracer
         self._ready: deque[Task] = deque()
 
     def start(self, task: Task, call: Blocking) -> int | None:
@@ -159,7 +159,7 @@ class Scheduler:
         assert call is not None
         result = self._advance(task, call, woken)
         if result is not None:
-            self._finish(task, result)
+            self.finish(task, result)
 
     def _advance(self, task: Task, call: Blocking, woken: bool | None) -> int | None:
         try:

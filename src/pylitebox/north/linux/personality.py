@@ -162,7 +162,7 @@ class Personality:
             if not entered:
                 sigframe.restart(task, context, action)
                 entered = True
-            self._enter_handler(task, context, info, action)
+            self.enter_handler(task, context, info, action)
         if process.state != "running" or task.exiting:
             return False
         if not entered:
@@ -174,7 +174,7 @@ class Personality:
                     return self._deliver(task, context)
         return True
 
-    def _enter_handler(self, task: Task, context: MachineContext, info: SigInfo, action: Action) -> None:
+    def enter_handler(self, task: Task, context: MachineContext, info: SigInfo, action: Action) -> None:
         signo = info.signo
         try:
             sigframe.push(task, context, info, action)
