@@ -17,6 +17,7 @@ from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.namespace import Namespace
+    from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
 
@@ -56,6 +57,8 @@ class Kernel:
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
+        #: Where the files that were mapped lie, by MapSource.key(), for /proc/PID/maps; see `note_mapping`.
+        self.mapped_files: dict[tuple[int, int], Location] = {}
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
@@ -77,6 +80,13 @@ class Kernel:
         """The device number of a new file system."""
         self._last_minor += 1
         return makedev(0, self._last_minor)
+
+    def note_mapping(self, key: tuple[int, int], location: Location) -> None:
+        """Remember what file a :class:`~pylitebox.kernel.platform.MapSource` stands for; the oldest are forgotten."""
+        mapped = self.mapped_files
+        if key not in mapped and len(mapped) >= 4096:
+            del mapped[next(iter(mapped))]
+        mapped[key] = location
 
     # -- results ----------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Pipe:
         parts: list[bytes] = []
         start = self._consumed
         for page in self._pages:
-            if size <= 0 or type(page) is _Packet and parts:
+            if size <= 0 or (type(page) is _Packet and parts):
                 break
             parts.append(bytes(page[start : start + size]))
             size -= len(parts[-1])

@@ -33,7 +33,8 @@ from pylitebox.north.linux import elf, script, stack
 if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.vfs import Location
-    from pylitebox.kernel.platform import MapSource, Platform
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import MapSource
 
 #: How much of a file is read at first; most programs have all their headers in it.
 _HEAD = 4096
@@ -184,7 +185,7 @@ def _load(
                 loader = yield from _parse(interpreter)
             except KernelError as error:
                 raise KernelError(E.ELIBBAD if error.errno == E.ENOEXEC else error.errno) from None
-        space = _Space(who.kernel.platform)
+        space = _Space(who.kernel)
         try:
             space.add_program(program, executable)
             if loader is not None and interpreter is not None:
@@ -202,8 +203,9 @@ def _load(
 class _Space:
     """An address space being laid out."""
 
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.platform = kernel.platform
         self.loader = elf.Loader()
         self.sources: list[MapSource] = []
         self.program: elf.Elf
@@ -234,6 +236,8 @@ class _Space:
             raise KernelError(E.ENOMEM)
         source = executable.file.map_source()
         self.sources.append(source)
+        if executable.file.location is not None:
+            self.kernel.note_mapping(source.key(), executable.file.location)
         self.loader.add(file, source, executable.file.stat().size, bias)
 
     def add_program(self, file: elf.Elf, executable: Executable) -> None:

@@ -59,6 +59,8 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
     try:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
+        if file.location is not None:
+            task.kernel.note_mapping(source.key(), file.location)
         # a shared mapping of a writable file can be made writable later, without another question to us
         return task.thread.map_file(source, write=shared and file.writable)
     finally:
