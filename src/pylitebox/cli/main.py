@@ -1,0 +1,85 @@
+"""``pylitebox``: the command line. Parsing only; each command lives in a function of its own module.
+
+It starts quickly on purpose: argparse and nothing else, and for ``run`` the supervisor is forked before the options
+are parsed, so that it imports the kernel meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pylitebox.cli import run
+
+#: A bad option of ``run``: as env(1) and timeout(1) do, apart from the program's own statuses.
+FAILED = 125
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes are one sentence, with the status that ``run`` promises."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog.partition(" ")[2]
+        self.exit(FAILED, f"pylitebox: {message} (pylitebox {command + ' ' if command else ''}--help says more)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="pylitebox",
+        description="Run unmodified Linux programs under a kernel of their own, without root, daemon or image.",
+        epilog="examples:\n"
+        "  pylitebox run -- ls -l /\n"
+        "  pylitebox run --workspace . --python -- python3 script.py\n"
+        "  pylitebox run --strace -- cat /etc/os-release\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    run.add_parser(commands)
+    _add(commands, "syscalls", "list the system calls, and how far each is implemented", formats=True)
+    _add(commands, "surface", "list the host calls that each process of a sandbox may make, and why", formats=True)
+    _add(commands, "doctor", "say what this host offers, which walls stand, and how to get what is missing", formats=False)
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, formats: bool) -> None:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+    if formats:
+        parser.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; what stands behind ``--`` is the program's, untouched by argparse."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = build_parser().parse_args(arguments[:end])
+    if options.command == "run":
+        options.program += arguments[end:] if options.program else arguments[end + 1 :]
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with run.early_start(arguments) as job:
+            options = parse(arguments)
+            if options.command == "run":
+                return run.main(options, job)
+        if options.version:
+            import pylitebox
+
+            print(f"pylitebox {pylitebox.__version__}")
+            return 0
+        if options.command is None:
+            build_parser().print_help()
+            return FAILED
+        from pylitebox.cli import facts
+
+        return facts.main(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has left
+        sys.stderr.close()
+        return 141

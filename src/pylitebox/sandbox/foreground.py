@@ -1,0 +1,233 @@
+"""Running one program in the foreground, for the command line: the user's own streams, signals forwarded, and an exit
+status as a shell would give it.
+
+The supervisor is forked right away, before the options are even read, so that it imports the kernel meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from pylitebox.sandbox.errors import SandboxError
+from pylitebox.sandbox.hints import hint
+from pylitebox.sandbox.options import Options
+from pylitebox.sandbox.streams import Streams
+from pylitebox.supervisor.protocol import Message, pair
+
+#: Exit statuses of our own, as timeout(1), env(1) and shells have them.
+TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
+#: How long a program has to end after Ctrl-C before everything is ended, and a sandbox to end at all, in seconds.
+GRACE = 2.0
+END = 5.0
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_ENOENT, _ENOTDIR = 2, 20
+
+
+class Foreground:
+    """One supervisor, forked now, and the program that :meth:`run` starts in it. Needs a process with one thread."""
+
+    def __init__(self) -> None:
+        ours, theirs = pair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                ours.close()
+                from pylitebox.supervisor.main import main
+
+                main(theirs.fileno())
+            finally:
+                os._exit(1)
+        theirs.close()
+        self._channel = ours
+        self._deadline: float | None = None
+        self._overtime = FAILED  # the status when the deadline passes
+        self.summary = ""
+
+    # -- the program ------------------------------------------------------------------------------------------
+
+    def run(
+        self, argv: Sequence[str], options: Options, *, timeout: float | None = None, trace: int | None = None
+    ) -> int:
+        """The exit status: the program's, 128+N after signal N, or one of ours, with a sentence on stderr.
+        OptionError. ``trace``: a descriptor for --strace."""
+        if timeout is not None:
+            self._deadline, self._overtime = time.monotonic() + timeout, TIMED_OUT
+        try:
+            self._configure(options, trace)
+            self._spawn(argv, options)
+            return self._wait(argv, options)
+        except SandboxError as error:
+            return _fail(str(error))
+        except OSError as error:
+            return _fail(f"the sandbox has ended: {error.strerror}")
+        finally:
+            self.close()
+
+    def _configure(self, options: Options, trace: int | None) -> None:
+        options.trace = trace is not None
+        wire, fds = options.wire()
+        try:
+            self._send({"op": "configure", "id": 1, **wire}, [*fds, *([trace] if trace is not None else [])])
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _spawn(self, argv: Sequence[str], options: Options) -> None:
+        streams = Streams()
+        try:
+            for number in range(3):
+                streams.add(number, write=number > 0)
+            self._send(
+                {
+                    "op": "spawn",
+                    "id": 2,
+                    "argv": list(argv),
+                    "executable": argv[0],
+                    "env": [f"{name}={value}" for name, value in options.env.items()],
+                    "cwd": options.cwd,
+                    "uid": options.uid,
+                    "gid": options.gid,
+                    "streams": streams.wire,
+                    "final": True,
+                },
+                streams.fds,
+            )
+        finally:
+            streams.close()
+
+    def _send(self, header: dict[str, object], fds: list[int] | None = None) -> None:
+        try:
+            self._channel.send(header, fds=fds)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, and perhaps said why: that is read next
+
+    def _wait(self, argv: Sequence[str], options: Options) -> int:
+        signals = _Signals()
+        poller = select.poll()
+        poller.register(self._channel.fileno(), select.POLLIN)
+        poller.register(signals.fileno(), select.POLLIN)
+        pid = 0
+        try:
+            while True:
+                ready = poller.poll(self._left())
+                if not ready and self._deadline is not None and time.monotonic() >= self._deadline:
+                    if self._overtime == TIMED_OUT:
+                        _say("the time is up")
+                    return self._overtime
+                for signo in signals.take():
+                    self._forward(signo, pid)
+                if not any(fd == self._channel.fileno() for fd, _ in ready):
+                    continue
+                message = self._channel.receive()
+                if message is None:
+                    raise SandboxError("the supervisor ended unexpectedly")
+                message.close()
+                if message.header.get("event") == "exit":
+                    return self._ended(message)
+                if message.header.get("event") == "log":
+                    _say(message.text("text"))
+                elif message.header.get("re") == 1 and "message" in message.header:
+                    raise SandboxError(message.text("message"))
+                elif message.header.get("re") == 2:
+                    if "errno" in message.header:
+                        return _not_started(message, argv, options)
+                    if "message" in message.header:
+                        raise SandboxError(message.text("message"))
+                    pid = message.number("pid")
+                    self._forward_waiting(signals, pid)
+        finally:
+            signals.close()
+
+    def _left(self) -> float | None:
+        """Milliseconds until the deadline."""
+        return None if self._deadline is None else max(0.0, (self._deadline - time.monotonic()) * 1000)
+
+    def _forward(self, signo: int, pid: int) -> None:
+        if signo == signal.SIGINT:
+            soon = time.monotonic() + GRACE
+            if self._overtime == 128 + signal.SIGINT:
+                soon = 0.0  # Ctrl-C again: at once
+            if self._deadline is None or soon < self._deadline:
+                self._deadline, self._overtime = soon, 128 + signal.SIGINT
+        if pid:
+            self._send({"op": "signal", "id": 3, "pid": pid, "signo": signo, "group": signo in (signal.SIGINT, signal.SIGQUIT)})
+        else:
+            self._deadline, self._overtime = 0.0, 128 + signo  # nothing runs yet
+
+    def _forward_waiting(self, signals: _Signals, pid: int) -> None:
+        for signo in signals.take():
+            self._forward(signo, pid)
+
+    def _ended(self, message: Message) -> int:
+        self.summary = message.text("summary", "")
+        status = message.number("status")
+        return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the sandbox, and wait until it has ended."""
+        if self._pid:
+            pid, self._pid = self._pid, 0
+            self._channel.close()
+            pidfd = os.pidfd_open(pid)
+            poller = select.poll()
+            poller.register(pidfd, select.POLLIN)
+            if not poller.poll(END * 1000):
+                os.kill(pid, signal.SIGKILL)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
+
+
+class _Signals:
+    """The signals we are sent, as a descriptor to poll."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        caught = [signo for signo in _FORWARDED if signal.getsignal(signo) is not signal.SIG_IGN]  # as nohup(1) wants
+        self._old = {signo: signal.signal(signo, lambda number, frame: None) for signo in caught}
+        self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def take(self) -> list[int]:
+        try:
+            return [signo for signo in os.read(self._read, 64) if signo in _FORWARDED]
+        except BlockingIOError:
+            return []
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._old_wakeup)
+        for signo, handler in self._old.items():
+            signal.signal(signo, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"pylitebox: {text}\n")
+    sys.stderr.flush()
+
+
+def _fail(text: str) -> int:
+    _say(text)
+    return FAILED
+
+
+def _not_started(message: Message, argv: Sequence[str], options: Options) -> int:
+    errno = message.number("errno")
+    path = message.text("path", argv[0])
+    text = hint(path, options)
+    if text is None:
+        what = "not found" if errno == _ENOENT and "/" not in path else os.strerror(errno)
+        text = f"{path}: {what}"
+    _say(text)
+    if path == options.cwd and path != argv[0]:
+        return FAILED
+    return NOT_FOUND if errno in (_ENOENT, _ENOTDIR) else NOT_EXECUTABLE

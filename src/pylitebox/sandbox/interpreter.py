@@ -1,0 +1,92 @@
+"""Which host directories a Python interpreter needs: what ``python=True`` and ``--python`` add to the view.
+
+An interpreter is more than one directory: the virtual environment (``prefix``), the installation it was made from
+(``base_prefix``), directories on ``sys.path`` outside both, and every directory that the chain of symbolic links from
+``bin/python`` passes through (uv and pyenv link through versioned aliases). Each is mounted read-only at its own path,
+so that the paths inside scripts, ``pyvenv.cfg`` and ``.pth`` files hold.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pylitebox.sandbox.errors import OptionError
+from pylitebox.sandbox.options import Mount
+
+_QUESTION = """
+import json, sys
+print(json.dumps([sys.executable, [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix], sys.path]))
+"""
+#: In the sandbox's default view already.
+_ALREADY = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+#: Never made visible as a whole, whatever an interpreter says its prefix is.
+_TOO_MUCH = {"/", "/home", "/root", "/etc", "/var", "/proc", "/sys", "/dev", "/run", "/tmp"}  # noqa: S108
+
+
+def add_interpreter(mounts: list[Mount], executable: str | None) -> None:
+    """Add what the calling interpreter (or the one named) needs and ``mounts`` does not show yet."""
+    for path in _directories(*_facts(executable)):
+        if not _shown(path, mounts):
+            mounts.append(Mount(path, path, "ro"))
+
+
+def _facts(executable: str | None) -> tuple[str, list[str], list[str]]:
+    """(executable, prefixes, sys.path)."""
+    if executable is None:
+        return (
+            sys.executable,
+            [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix],
+            [path for path in sys.path if path],
+        )
+    import json
+    import shutil
+    import subprocess
+
+    found = shutil.which(os.path.expanduser(executable))
+    if found is None:
+        raise OptionError(f"python {executable!r} is no program on this host")
+    try:
+        answer = subprocess.run([found, "-c", _QUESTION], capture_output=True, check=True, timeout=30, cwd="/")
+        name, prefixes, path = json.loads(answer.stdout)
+        return str(name), [str(prefix) for prefix in prefixes], [str(entry) for entry in path if entry]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        raise OptionError(f"python {executable!r} is no Python interpreter that runs") from None
+
+
+def _directories(executable: str, prefixes: list[str], path: list[str]) -> list[str]:
+    wanted: list[str] = []
+    for prefix in prefixes:
+        wanted += [prefix, os.path.realpath(prefix)]
+    wanted += [os.path.dirname(hop) for hop in _links(executable)]
+    wanted += [entry for entry in path if "site-packages" in entry or "dist-packages" in entry]
+    result: list[str] = []
+    for directory in sorted({os.path.abspath(entry) for entry in wanted if entry}, key=len):
+        if directory in _TOO_MUCH or not os.path.isdir(directory):
+            continue
+        if not any(directory == top or directory.startswith(top + "/") for top in (*_ALREADY, *result)):
+            result.append(directory)
+    return result
+
+
+def _links(path: str) -> list[str]:
+    """``path`` and every path that its symbolic links lead through."""
+    result: list[str] = []
+    path = os.path.abspath(path)
+    while path not in result and len(result) < 40:
+        result.append(path)
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if real == path and os.path.islink(path):
+            real = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        path = real
+    return result
+
+
+def _shown(path: str, mounts: list[Mount]) -> bool:
+    """Whether a mount shows this host path at the same path already."""
+    best: Mount | None = None
+    for mount in mounts:
+        top = mount.guest.rstrip("/") + "/"
+        if (path + "/").startswith(top) and (best is None or len(mount.guest) > len(best.guest)):
+            best = mount
+    return best is not None and best.host == best.guest

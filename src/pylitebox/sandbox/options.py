@@ -1,0 +1,238 @@
+"""The options of a sandbox: what the command line and the Python API both understand, checked in one place.
+
+Everything is checked before a process is made, and every mistake is an :class:`OptionError` of one sentence. What is
+sent to the supervisor is plain data (:meth:`Options.wire`); host directories travel as descriptors opened here, so the
+supervisor needs no name of a host path, only what the user could open himself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from pylitebox.sandbox.errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    StrPath = str | os.PathLike[str]
+
+#: How a mount treats writes: refused, kept in memory, or done on the host.
+MODES = ("ro", "cow", "rw")
+#: The environment of programs when none is given; nothing of the caller's is forwarded.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_TIMEOUT = 10 * 365 * 86400.0
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+#: Guest paths that are ours: a mount there would hide the kernel's own files.
+_RESERVED = ("/proc", "/dev", "/sys")
+
+
+class Mount:
+    """A host directory ``host`` that appears at ``guest``."""
+
+    __slots__ = ("guest", "host", "mode")
+
+    def __init__(self, host: StrPath, guest: StrPath, mode: str = "ro") -> None:
+        self.host = os.path.abspath(os.path.expanduser(os.fspath(host)))
+        self.guest = guest_path(os.fspath(guest), "mount")
+        if mode not in MODES:
+            raise OptionError(f"mount mode {mode!r} is none of {', '.join(MODES)}")
+        if any(self.guest == path or self.guest.startswith(path + "/") for path in _RESERVED):
+            raise OptionError(f"{self.guest} belongs to the sandbox's kernel, nothing can be mounted there")
+        self.mode = mode
+
+    def __repr__(self) -> str:
+        return f"Mount({self.host!r}, {self.guest!r}, {self.mode!r})"
+
+    @classmethod
+    def parse(cls, text: str) -> Mount:
+        """``HOST:GUEST[:ro|cow|rw]``; a colon that belongs to a path cannot be written, use Mount(...) for that."""
+        parts = text.split(":")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise OptionError(f"mount {text!r} is not of the form HOST:GUEST[:ro|cow|rw]")
+        return cls(*parts)
+
+    @classmethod
+    def workspace(cls, text: StrPath) -> Mount:
+        """``DIR[:ro|cow|rw]``, mounted at its own absolute path; copy-on-write unless said otherwise."""
+        path, colon, mode = os.fspath(text).rpartition(":")
+        if not colon or mode not in MODES:
+            path, mode = os.fspath(text), "cow"
+        if not path:
+            raise OptionError("the workspace is an empty path")
+        real = os.path.realpath(os.path.expanduser(path))
+        return cls(real, real, mode)
+
+    def open(self) -> int:
+        """An O_PATH descriptor of the host directory; OptionError if there is none."""
+        try:
+            return os.open(self.host, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise OptionError(f"cannot mount {self.host}: {error.strerror}") from None
+
+
+class Options:
+    """See :class:`pylitebox.Sandbox` for what each means."""
+
+    __slots__ = ("cwd", "env", "gid", "hostname", "mounts", "platform", "python", "summary", "tmpfs", "trace", "uid")
+
+    def __init__(
+        self,
+        *,
+        mounts: Iterable[Mount | str] = (),
+        workspace: StrPath | None = None,
+        python: bool | StrPath = False,
+        tmpfs: Iterable[str] | Mapping[str, int | str | None] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: StrPath | None = None,
+        user: str | int | tuple[int, int] | None = None,
+        hostname: str | None = None,
+        platform: str | None = None,
+    ) -> None:
+        if isinstance(mounts, str):
+            raise OptionError("mounts is a list of HOST:GUEST[:ro|cow|rw], not one text")
+        self.mounts = [mount if isinstance(mount, Mount) else Mount.parse(mount) for mount in mounts]
+        self.cwd = "/"
+        if workspace is not None:
+            mount = Mount.workspace(workspace)
+            self.mounts.append(mount)
+            self.cwd = mount.guest
+        if cwd is not None:
+            self.cwd = os.fspath(cwd)
+            if not self.cwd.startswith("/"):
+                self.cwd = os.path.join(mount.guest if workspace is not None else "/", self.cwd)
+        self.python = os.fspath(python) if python and not isinstance(python, bool) else bool(python)
+        self.uid, self.gid = parse_user(user)
+        self.env = check_environment(env) if env is not None else default_environment(self.uid)
+        self.tmpfs = _tmpfs(tmpfs)
+        self.hostname = check_hostname(hostname) if hostname is not None else "pylitebox"
+        self.platform = platform or "native"
+        self.trace = False
+        self.summary = False
+
+    def all_mounts(self) -> list[Mount]:
+        """The mounts with those that ``python`` adds, parents before what is beneath them."""
+        mounts = list(self.mounts)
+        if self.python:
+            from pylitebox.sandbox.interpreter import add_interpreter
+
+            add_interpreter(mounts, None if self.python is True else str(self.python))
+        return sorted(mounts, key=lambda mount: mount.guest.count("/") if mount.guest != "/" else 0)
+
+    def wire(self) -> tuple[dict[str, object], list[int]]:
+        """What the supervisor is told, and the descriptors (the caller closes them) of the mounts, in order."""
+        mounts = self.all_mounts()
+        descriptors: list[int] = []
+        try:
+            for mount in mounts:
+                descriptors.append(mount.open())
+        except BaseException:
+            for fd in descriptors:
+                os.close(fd)
+            raise
+        return {
+            "mounts": [[mount.guest, mount.mode, mount.host] for mount in mounts],
+            "tmpfs": self.tmpfs,
+            "uid": self.uid,
+            "gid": self.gid,
+            "hostname": self.hostname,
+            "platform": self.platform,
+            "trace": self.trace,
+            "summary": self.summary,
+        }, descriptors
+
+
+def guest_path(text: str, what: str) -> str:
+    """An absolute guest path without ``.``, ``..`` and double slashes."""
+    if not text.startswith("/"):
+        raise OptionError(f"{what} {text!r} in the sandbox is no absolute path")
+    if "\0" in text:
+        raise OptionError(f"{what} {text!r} contains a NUL")
+    return "/" + os.path.normpath(text).lstrip("/")
+
+
+def parse_size(text: str | int) -> int:
+    """``64m`` and the like, in bytes."""
+    if isinstance(text, int):
+        size = text
+    else:
+        digits = text.strip().lower().removesuffix("b").removesuffix("i")
+        unit = digits[-1:] if digits[-1:] in "kmgt" else ""
+        number = digits.removesuffix(unit)
+        if not (number.isascii() and number.isdigit()) or len(number) > 15:
+            raise OptionError(f"size {text!r} is no number of bytes such as 512k, 64m or 2g")
+        size = int(number) * _UNITS[unit]
+    if not 0 < size <= 1 << 50:
+        raise OptionError(f"size {text!r} is out of range")
+    return size
+
+
+def _tmpfs(values: Iterable[str] | Mapping[str, int | str | None]) -> list[tuple[str, int]]:
+    """(guest path, limit in bytes; 0: the sandbox's own limit) from ``GUEST[:SIZE]`` texts or a mapping."""
+    if isinstance(values, Mapping):
+        return [(guest_path(p, "tmpfs"), parse_size(s) if s is not None else 0) for p, s in values.items()]
+    if isinstance(values, str):
+        values = (values,)
+    result = []
+    for text in values:
+        path, _, size = text.partition(":")
+        result.append((guest_path(path, "tmpfs"), parse_size(size) if size else 0))
+    return result
+
+
+def parse_user(user: str | int | tuple[int, int] | None) -> tuple[int, int]:
+    """(uid, gid) from ``UID[:GID]``; the group is the uid's number if it is not given. None: root, 0:0."""
+    if user is None:
+        return 0, 0
+    if isinstance(user, str):
+        parts: Sequence[str | int] = user.split(":")
+    else:
+        parts = user if isinstance(user, tuple) else (user,)
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(0 <= number < (1 << 32) - 1 for number in numbers):
+        raise OptionError(f"user {user!r} is not of the form UID[:GID] with numbers")
+    return numbers[0], numbers[-1]
+
+
+def check_hostname(name: str) -> str:
+    if not name or len(name.encode()) > 64 or not all(c.isascii() and (c.isalnum() or c in "-._") for c in name):
+        raise OptionError(f"hostname {name!r} is not 1 to 64 letters, digits, dots, dashes or underscores")
+    return name
+
+
+def check_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """A copy; each name is not empty and without ``=``."""
+    result = {}
+    for name, value in env.items():
+        name, value = os.fsdecode(name), os.fsdecode(value)
+        if not name or "=" in name:
+            raise OptionError(f"environment name {name!r} is illegal")
+        if "\0" in name or "\0" in value:
+            raise OptionError(f"environment variable {name!r} contains a NUL")
+        result[name] = value
+    return result
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """``K=V``."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise OptionError(f"environment {text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def default_environment(uid: int) -> dict[str, str]:
+    return {"PATH": PATH, "HOME": "/root" if uid == 0 else "/tmp", "LANG": "C.UTF-8"}  # noqa: S108 - a guest path
+
+
+def parse_timeout(text: str | float) -> float:
+    """Seconds, above zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise OptionError(f"timeout {text!r} is no number of seconds above zero")
+    return seconds

@@ -1,0 +1,348 @@
+"""A program in a sandbox, held as ``subprocess.Popen`` holds one on the host.
+
+Deviations from subprocess.Popen:
+- ``preexec_fn``, ``pass_fds``, ``close_fds``, ``shell``, ``start_new_session``, ``process_group``, ``user``, ``group``
+  and ``pipesize`` do not exist: a program gets exactly its three streams, in a session of its own; the user is an
+  option of the sandbox.
+- Without ``env`` a program gets the sandbox's small environment, not the caller's; ``cwd`` and ``executable`` are
+  paths inside the sandbox, and so is a program found by PATH.
+- ``pid`` is the id inside the sandbox.
+- A program started without a sandbox gets one of its own, which ends with it: background processes end too.
+- A redirected regular file appears as a pipe: it cannot be sought or mapped.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import selectors
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import IO, Any
+
+from pylitebox.sandbox.box import Sandbox
+from pylitebox.sandbox.errors import SandboxError
+from pylitebox.sandbox.options import check_environment
+from pylitebox.sandbox.streams import Streams
+
+StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_CHUNK = 64 << 10
+
+
+class Popen:
+    """Start ``args`` in ``sandbox``, or in a new one made with ``sandbox_options`` (see :class:`Sandbox`)."""
+
+    def __init__(
+        self,
+        args: StrPath | Sequence[StrPath],
+        bufsize: int = -1,
+        executable: StrPath | None = None,
+        stdin: int | IO[Any] | None = None,
+        stdout: int | IO[Any] | None = None,
+        stderr: int | IO[Any] | None = None,
+        *,
+        cwd: StrPath | None = None,
+        env: Mapping[str, str] | None = None,
+        universal_newlines: bool | None = None,
+        text: bool | None = None,
+        encoding: str | None = None,
+        errors: str | None = None,
+        umask: int = -1,
+        sandbox: Sandbox | None = None,
+        **sandbox_options: Any,
+    ) -> None:
+        if text is not None and universal_newlines is not None and bool(text) != bool(universal_newlines):
+            raise subprocess.SubprocessError("text and universal_newlines differ")
+        if sandbox is not None and sandbox_options:
+            raise TypeError(f"{', '.join(sorted(sandbox_options))}: options of a sandbox, which exists already")
+        self.args = args
+        self.stdin: IO[Any] | None = None
+        self.stdout: IO[Any] | None = None
+        self.stderr: IO[Any] | None = None
+        self.encoding, self.errors = encoding, errors
+        self.text_mode = bool(encoding or errors or text or universal_newlines)
+        self.pid = 0
+        self.returncode: int | None = None
+        self._output: dict[IO[Any], list[bytes]] = {}
+        self._input: memoryview | None = None
+        self._communicating = False
+        self._lock = threading.Lock()
+        argv = [os.fsdecode(arg) for arg in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
+        if not argv:
+            raise ValueError("args is empty")
+        request: dict[str, object] = {
+            "argv": argv,
+            "executable": os.fsdecode(executable) if executable is not None else argv[0],
+            "umask": umask,
+        }
+        if cwd is not None:
+            request["cwd"] = os.fsdecode(cwd)
+        if env is not None:
+            request["env"] = check_environment(env)
+        if any("\0" in text for text in (*argv, str(request["executable"]))):
+            raise ValueError("embedded null byte")
+        self._own = sandbox is None
+        self._sandbox = Sandbox(**sandbox_options) if sandbox is None else sandbox
+        try:
+            self._start(request, (stdin, stdout, stderr), bufsize)
+        except BaseException:
+            self._close_streams()
+            if self._own:
+                self._sandbox.close()
+            raise
+
+    # -- starting ---------------------------------------------------------------------------------------------
+
+    def _start(self, request: dict[str, object], given: tuple[int | IO[Any] | None, ...], bufsize: int) -> None:
+        streams = Streams()
+        child_ends: list[int] = []
+        try:
+            ours = [self._stream(streams, number, value, child_ends) for number, value in enumerate(given)]
+            self.stdin, self.stdout, self.stderr = (
+                self._wrap(fd, bufsize, write=number == 0) if fd is not None else None for number, fd in enumerate(ours)
+            )
+            self.pid = self._sandbox.spawn(request, streams, final=self._own)
+        finally:
+            streams.close()
+            for fd in child_ends:
+                os.close(fd)
+
+    def _stream(self, streams: Streams, number: int, value: int | IO[Any] | None, child_ends: list[int]) -> int | None:
+        """Add one stream; our end of it if it is a pipe."""
+        write = number != 0
+        if value == subprocess.PIPE:
+            read_end, write_end = os.pipe()
+            child = write_end if write else read_end
+            child_ends.append(child)
+            streams.add(child, write=write)
+            return read_end if write else write_end
+        if value == subprocess.DEVNULL:
+            streams.add_null()
+        elif value == subprocess.STDOUT and number == 2:
+            streams.add_same(1)
+        elif value is None:
+            streams.add(number, write=write)
+        else:
+            streams.add(value if isinstance(value, int) else value.fileno(), write=write)
+        return None
+
+    def _wrap(self, fd: int, bufsize: int, *, write: bool) -> IO[Any]:
+        line_buffering = bufsize == 1 and self.text_mode
+        raw = io.open(fd, "wb" if write else "rb", -1 if line_buffering else bufsize)
+        if not self.text_mode:
+            return raw
+        return io.TextIOWrapper(
+            raw,  # type: ignore[arg-type]
+            encoding=self.encoding or io.text_encoding(None),
+            errors=self.errors,
+            line_buffering=line_buffering if write else False,
+            write_through=write,
+        )
+
+    # -- its end ----------------------------------------------------------------------------------------------
+
+    def poll(self) -> int | None:
+        """The return code (negative: ended by that signal), or None while it runs."""
+        return self._wait(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; subprocess.TimeoutExpired."""
+        code = self._wait(timeout)
+        if code is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return code
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            status = self._sandbox.wait_pid(self.pid, timeout)
+            if status is None:
+                return None
+            with self._lock:
+                if self.returncode is None:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            if self._own:
+                self._sandbox.close()
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        """Signal the program; nothing if it has ended."""
+        if self.poll() is None:
+            try:
+                self._sandbox.kill(self.pid, sig)
+            except ProcessLookupError:
+                pass
+
+    def terminate(self) -> None:
+        self.send_signal(15)
+
+    def kill(self) -> None:
+        self.send_signal(9)
+
+    def _abandon(self) -> None:
+        """Kill it, whatever state it is in, and with it a sandbox of its own."""
+        try:
+            if self._own:
+                self._sandbox.close()
+            else:
+                self.kill()
+        except SandboxError:
+            pass
+        if self._own and self.returncode is None:
+            self.returncode = -9
+
+    # -- talking ----------------------------------------------------------------------------------------------
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002 - as there
+        """Send ``input``, read to the ends of stdout and stderr, wait. After subprocess.TimeoutExpired it can be
+        called again, and goes on where it was."""
+        if self._communicating and input is not None:
+            raise ValueError("Cannot send input after starting communication")
+        if not self._communicating:
+            self._communicating = True
+            self._begin(input)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._pump(deadline, timeout)
+        self._wait_until(deadline, timeout)
+        return self._take(self.stdout), self._take(self.stderr)
+
+    def _begin(self, data: Any) -> None:
+        if self.stdin is not None:
+            try:
+                self.stdin.flush()
+            except BrokenPipeError:
+                pass
+            if data is None:
+                self._close_input()
+            elif self.text_mode:
+                encoding = getattr(self.stdin, "encoding", "utf-8")
+                self._input = memoryview(data.encode(encoding, self.errors or "strict"))
+            else:
+                self._input = memoryview(data).cast("b")
+        self._output = {stream: [] for stream in (self.stdout, self.stderr) if stream is not None}
+
+    def _pump(self, deadline: float | None, timeout: float | None) -> None:
+        with selectors.DefaultSelector() as selector:
+            if self._input is not None and self.stdin is not None and not self.stdin.closed:
+                os.set_blocking(self.stdin.fileno(), False)
+                selector.register(self.stdin, selectors.EVENT_WRITE)
+            for stream in self._output:
+                if not stream.closed:
+                    selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                left = self._left(deadline, timeout)
+                for key, _ in selector.select(left):
+                    stream: Any = key.fileobj
+                    done = self._write_some() if stream is self.stdin else self._read_some(stream)
+                    if done:
+                        selector.unregister(stream)
+                        self._close_input() if stream is self.stdin else stream.close()
+
+    def _left(self, deadline: float | None, timeout: float | None) -> float | None:
+        if deadline is None:
+            return None
+        left = deadline - time.monotonic()
+        if left <= 0:
+            assert timeout is not None
+            output, errors = ((b"".join(self._output.get(s, ())) or None) if s else None for s in (self.stdout, self.stderr))
+            raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
+        return left
+
+    def _wait_until(self, deadline: float | None, timeout: float | None) -> None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self._wait(left) is None:
+            self._left(deadline, timeout)
+
+    def _write_some(self) -> bool:
+        """Whether all input is written, or nobody reads it any more."""
+        assert self._input is not None
+        assert self.stdin is not None
+        try:
+            count = os.write(self.stdin.fileno(), self._input[:_CHUNK])
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            return True
+        self._input = self._input[count:]
+        return not self._input
+
+    def _read_some(self, stream: IO[Any]) -> bool:
+        data = os.read(stream.fileno(), _CHUNK)
+        self._output[stream].append(data)
+        return not data
+
+    def _take(self, stream: IO[Any] | None) -> Any:
+        if stream is None:
+            return None
+        data = b"".join(self._output.get(stream, ()))
+        if not self.text_mode:
+            return data
+        text = data.decode(stream.encoding, stream.errors or "strict")  # type: ignore[attr-defined]
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def _close_input(self) -> None:
+        if self.stdin is not None:
+            try:
+                self.stdin.close()
+            except BrokenPipeError:
+                pass
+
+    def _close_streams(self) -> None:
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        self._close_input()
+
+    # -- context ----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Popen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close_streams()
+        try:
+            self.wait()
+        except SandboxError:
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"<Popen: returncode: {self.returncode} args: {self.args!r}>"
+
+
+def run(
+    args: StrPath | Sequence[StrPath],
+    *,
+    input: Any = None,  # noqa: A002 - as subprocess has it
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """Run a program to its end, as ``subprocess.run`` does: the same result, the same exceptions.
+
+    The options are those of :class:`Popen`, and without ``sandbox=`` those of :class:`Sandbox`.
+    """
+    if input is not None:
+        if options.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be used.")
+        options["stdin"] = subprocess.PIPE
+    if capture_output:
+        if options.get("stdout") is not None or options.get("stderr") is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    with Popen(args, **options) as process:
+        try:
+            output, errors = process.communicate(input, timeout)
+        except BaseException:
+            process._abandon()  # noqa: SLF001 - the same module
+            raise
+        code = process.wait()
+    if check and code:
+        raise subprocess.CalledProcessError(code, process.args, output=output, stderr=errors)
+    return subprocess.CompletedProcess(process.args, code, output, errors)

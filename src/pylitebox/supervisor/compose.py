@@ -1,0 +1,255 @@
+"""Composing a sandbox: the kernel, its platform, its North and its file tree, in the order that confinement dictates.
+
+1. Everything that needs the user's own rights is opened: the host directories (O_PATH), the stub program.
+2. ``enclose``: no new privileges, a uid of its own if root started us, no capabilities, Landlock.
+3. The platform starts, so that its processes' walls nest in ours; then the kernel and the file tree.
+4. ``seal``: our own seccomp filter, last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from pylitebox.kernel import process as processes
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.kernel import Kernel
+from pylitebox.north.linux.personality import Personality
+from pylitebox.south.hostfiles import Workers, open_tree
+from pylitebox.supervisor import confine, view
+from pylitebox.supervisor.control import RETRY_NS, Control, LogToClient
+from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
+from pylitebox.supervisor.session import NewStream, Session
+
+if TYPE_CHECKING:
+    from pylitebox.south.hostfiles import PosixDirectory
+    from pylitebox.south.native.platform import NativePlatform
+
+_WANTED = stat.S_IROTH | stat.S_IXOTH
+
+
+class ComposeError(Exception):
+    """The sandbox that was asked for cannot be; the message is one sentence."""
+
+
+class Composed:
+    """A sandbox, ready to run."""
+
+    def __init__(
+        self, kernel: Kernel, platform: NativePlatform, control: Control, session: Session, walls: list[confine.Wall]
+    ) -> None:
+        self.kernel = kernel
+        self.platform = platform
+        self.control = control
+        self.session = session
+        self.walls = [[wall.name, wall.stands, wall.detail] for wall in walls]
+
+    def run(self) -> None:
+        """The loop, until the client is gone or the sandbox is done."""
+        kernel, control, session = self.kernel, self.control, self.session
+        while not session.ended and not control.closed:
+            kernel.step(kernel.now() + RETRY_NS if control.pending else None)
+            if control.pending:
+                control.flush()
+
+    def close(self) -> None:
+        """End everything."""
+        processes.kill_all(self.kernel)
+        self.platform.close()
+        self.control.flush()
+
+
+def compose(channel: Channel, message: Message) -> Composed:
+    """The sandbox that the client's first request describes."""
+    if message.text("op") != "configure":
+        raise ProtocolError("the first request is not configure")
+    if message.text("platform") != "native":
+        raise ComposeError(f"there is no platform {message.text('platform')!r} here; native is one")
+    plan = _Plan(message)
+    walls = plan.enclose()
+    platform = _native(plan.stub)
+    workers = Workers()
+    workers.attach(platform)
+    plan.set_workers(workers)
+    kernel = Kernel(platform, hostname=message.text("hostname"))
+    personality = Personality(kernel)
+    platform.attach(personality)
+    control = Control(channel)
+    try:
+        platform.start()
+        processes.boot(kernel)
+        view.build(kernel, plan.view, plan.owner)
+    except KernelError as error:
+        platform.close()
+        raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
+    session = Session(kernel, control.send, _streams(platform))
+    control.session = session
+    _observe(message, personality, session)
+    platform.watch(channel.fileno(), control.readable)
+    logging.getLogger("pylitebox").addHandler(LogToClient(control))
+    message.close()
+    try:
+        walls += confine.seal(confine.open_descriptors(), groups=["host-write"] if plan.writable else [])
+    except BaseException:
+        platform.close()
+        raise
+    return Composed(kernel, platform, control, session, walls)
+
+
+class _Plan:
+    """What the request asks for, with everything opened that needs the user's rights."""
+
+    def __init__(self, message: Message) -> None:
+        self.owner = (message.number("uid"), message.number("gid"))
+        self.view = view.View()
+        self.view.tmpfs = [(_path(path), _size(size)) for path, size in _rows(message, "tmpfs", 2)]
+        self._rules: list[tuple[int, int]] = []
+        self._trees: list[PosixDirectory] = []
+        self._named: list[tuple[str, int, str]] = []  # host path, descriptor, mode
+        self.writable = False
+        self._open_system()
+        self._open_mounts(message)
+        self.stub = self._open_stub()
+
+    def _open_system(self) -> None:
+        for path in view.SYSTEM:
+            try:
+                status = os.lstat(path)
+                if stat.S_ISLNK(status.st_mode):
+                    self.view.links.append((path.encode(), os.fsencode(os.readlink(path))))
+                elif stat.S_ISDIR(status.st_mode):
+                    self.view.system.append(view.HostMount(path.encode(), "ro", self._tree(path, confine.READ_TREE)))
+            except FileNotFoundError:
+                continue
+
+    def _open_mounts(self, message: Message) -> None:
+        rows = _rows(message, "mounts", 3)
+        if len(rows) != len(message.fds) - _trace_descriptors(message):
+            raise ProtocolError("mounts and descriptors differ in number")
+        for (guest, mode, host), fd in zip(rows, message.fds, strict=False):
+            if mode not in ("ro", "cow", "rw") or not isinstance(host, str):
+                raise ProtocolError("a mount is malformed")
+            tree = self._tree(f"/proc/self/fd/{fd}", confine.WRITE_TREE if mode == "rw" else confine.READ_TREE)
+            self.view.mounts.append(view.HostMount(_path(guest), str(mode), tree))
+            self._named.append((host, tree.fileno(), str(mode)))
+            self.writable = self.writable or mode == "rw"
+
+    def _tree(self, path: str, rights: int) -> PosixDirectory:
+        try:
+            tree = open_tree(path)
+        except KernelError as error:
+            raise ComposeError(f"{path} cannot be opened: {os.strerror(error.errno)}") from None
+        self._trees.append(tree)
+        self._rules.append((tree.fileno(), rights))
+        return tree
+
+    def _open_stub(self) -> str:
+        """A path to the stub program that holds whatever uid we become."""
+        from pylitebox.south.native.launch import StartError, stub_path
+
+        try:
+            fd = os.open(stub_path(), os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            raise StartError(
+                f"the stub program {stub_path()} is missing: install a Linux x86-64 wheel, or a C compiler and "
+                "reinstall the package"
+            ) from None
+        self._rules.append((fd, confine.EXECUTE))
+        return f"/proc/self/fd/{fd}"
+
+    def enclose(self) -> list[confine.Wall]:
+        uid = self._uid()
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            walls = confine.enclose([*self._rules, (proc, confine.PROC)], uid=uid, required=("landlock",) if uid == 0 else ())
+        finally:
+            os.close(proc)
+        for host, fd, mode in self._named:
+            wanted = os.R_OK | os.X_OK | (os.W_OK if mode == "rw" else 0)
+            if not os.access(f"/proc/self/fd/{fd}", wanted):
+                raise ComposeError(
+                    f"{host} cannot be {'written' if mode == 'rw' else 'read'} by the sandbox's host user (uid {os.getuid()})"
+                )
+        return walls
+
+    def _uid(self) -> int | None:
+        """What root becomes: nobody's uid, unless a mount needs its owner's (to be written, or to be read at all).
+
+        A directory of root's keeps uid 0, without capabilities and behind Landlock: required then."""
+        for _, fd, mode in self._named:
+            status = os.fstat(fd)
+            if mode == "rw" or status.st_mode & _WANTED != _WANTED:
+                return status.st_uid
+        return None
+
+    def set_workers(self, workers: Workers) -> None:
+        for tree in self._trees:
+            tree.tree.workers = workers
+
+
+def _native(stub: str) -> NativePlatform:
+    from pylitebox.south.native.platform import NativePlatform
+
+    return NativePlatform(stub=stub, landlock=confine.landlock_attributes())
+
+
+def _streams(platform: NativePlatform) -> NewStream:
+    from pylitebox.south.native.streams import FdStream
+
+    def new_stream(
+        fd: int, *, readable: bool, writable: bool, termios: bytes | None, winsize: bytes | None
+    ) -> FdStream:
+        return FdStream(platform, fd, readable=readable, writable=writable, termios=termios, winsize=winsize)
+
+    return new_stream
+
+
+def _trace_descriptors(message: Message) -> int:
+    return 1 if message.header.get("trace") else 0
+
+
+def _observe(message: Message, personality: Personality, session: Session) -> None:
+    """--strace and --summary."""
+    if message.header.get("trace") and message.fds:
+        from pylitebox.north.linux.trace import Tracer
+
+        fd, message.fds[-1] = message.fds[-1], -1
+        Tracer(lambda line: _write_all(fd, line.encode("utf-8", "backslashreplace"))).install(personality)
+    if message.header.get("summary"):
+        from pylitebox.north.linux.summary import Summary
+
+        summary = Summary()
+        summary.install(personality)
+        session.last_words = lambda: {"summary": summary.render()}
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write a trace; whoever reads it may hold up the sandbox, as with strace."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            continue
+        except OSError:
+            return
+
+
+def _rows(message: Message, key: str, size: int) -> list[list[object]]:
+    value = message.header.get(key)
+    if not isinstance(value, list) or not all(isinstance(row, list) and len(row) == size for row in value):
+        raise ProtocolError(f"{key} is malformed")
+    return value
+
+
+def _path(value: object) -> bytes:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ProtocolError("a guest path is malformed")
+    return value.encode("utf-8", "surrogateescape")
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 1 << 50:
+        raise ProtocolError("a size is malformed")
+    return value

@@ -1,0 +1,121 @@
+"""What a sandbox's file tree looks like before its first program runs.
+
+The root is an empty file system in memory. The host's programs, libraries and configuration (SYSTEM) appear in it
+read-only beneath copy-on-write layers, and only what everyone on the host may read; then come the kernel's own /dev
+and /proc, and what the user asked for. Nothing else of the host is there: no home directories, no /var, no /sys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import fcntl as fc
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.fs.devfs import make_devfs
+from pylitebox.kernel.fs.hostfs import HostFs
+from pylitebox.kernel.fs.namespace import Namespace
+from pylitebox.kernel.fs.overlay import OverlayFs
+from pylitebox.kernel.fs.procfs import ProcFs
+from pylitebox.kernel.fs.tmpfs import TmpFs
+from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOSUID
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.fs.vfs import FileSystem
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import HostDirectory
+
+#: The host directories of the default view. Those that are symbolic links on the host are the same links here.
+SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+#: Directories in memory: path, mode.
+DIRECTORIES = (
+    (b"/tmp", 0o1777),  # noqa: S108 - a guest path
+    (b"/var", 0o755),
+    (b"/var/tmp", 0o1777),  # noqa: S108
+    (b"/var/lib", 0o755),
+    (b"/var/log", 0o755),
+    (b"/var/cache", 0o755),
+    (b"/run", 0o755),
+    (b"/home", 0o755),
+    (b"/root", 0o700),
+    (b"/mnt", 0o755),
+    (b"/opt", 0o755),
+    (b"/srv", 0o755),
+    (b"/sys", 0o555),
+)
+_FLAGS = MS_NOSUID | MS_NODEV
+#: Secrets below /etc, hidden even if a host lets everyone read them.
+_SECRET_FILES = frozenset(
+    b"shadow shadow- gshadow gshadow- passwd- group- sudoers sudoers.d security/opasswd ssl/private machine-id".split()
+)
+
+
+def hidden_in_etc(path: bytes) -> bool:
+    """Whether a path relative to /etc is no part of any sandbox's view."""
+    return path in _SECRET_FILES or (path.startswith(b"ssh/ssh_host_") and path.endswith(b"_key"))
+
+
+class HostMount:
+    """A host directory to mount: ``mode`` is ro, cow or rw."""
+
+    def __init__(self, guest: bytes, mode: str, directory: HostDirectory) -> None:
+        self.guest = guest
+        self.mode = mode
+        self.directory = directory
+
+
+class View:
+    """What the tree is made of."""
+
+    def __init__(self) -> None:
+        self.system: list[HostMount] = []
+        self.links: list[tuple[bytes, bytes]] = []  # path, target
+        self.mounts: list[HostMount] = []
+        self.tmpfs: list[tuple[bytes, int]] = []  # path, bytes (0: no limit of its own)
+
+
+def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
+    """The mount tree; the user's mounts and the files in them belong to ``owner``. KernelError."""
+    namespace = Namespace(kernel, TmpFs(kernel), _FLAGS)
+    kernel.namespace = namespace
+    for path, mode in DIRECTORIES:
+        namespace.make_directories(path, mode)
+    for target_path, target in view.links:
+        ops.symlink(namespace.view, target, target_path)
+    for mount in view.system:
+        hidden = hidden_in_etc if mount.guest == b"/etc" else None
+        lower = HostFs(kernel, mount.directory, hidden=hidden)
+        namespace.mount(OverlayFs(kernel, lower), mount.guest, _FLAGS)
+    namespace.mount(make_devfs(kernel), b"/dev", MS_NOSUID)
+    namespace.mount(TmpFs(kernel, mode=0o1777), b"/dev/shm", _FLAGS)  # noqa: S108
+    namespace.mount(ProcFs(kernel), b"/proc", _FLAGS)
+    for path, size in view.tmpfs:
+        namespace.mount(TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1]), path, _FLAGS)
+    for mount in view.mounts:
+        namespace.mount(_host_file_system(kernel, mount, owner), mount.guest, _FLAGS)
+    _configure(kernel, namespace)
+    return namespace
+
+
+def _host_file_system(kernel: Kernel, mount: HostMount, owner: tuple[int, int]) -> FileSystem:
+    host = HostFs(kernel, mount.directory, readonly=mount.mode != "rw", public_only=False, owner=owner)
+    return OverlayFs(kernel, host) if mount.mode == "cow" else host
+
+
+def _configure(kernel: Kernel, namespace: Namespace) -> None:
+    """The files of /etc that say who this machine is."""
+    name = kernel.hostname
+    _write(namespace, b"/etc/hostname", name + b"\n")
+    _write(namespace, b"/etc/hosts", b"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t" + name + b"\n")
+
+
+def _write(namespace: Namespace, path: bytes, data: bytes) -> None:
+    try:
+        file = ops.open(namespace.view, path, fc.O_WRONLY | fc.O_CREAT | fc.O_TRUNC, 0o644)
+    except KernelError:  # a host without /etc, or one whose file is a link to somewhere else
+        return
+    file.references += 1
+    file.pwrite(data, 0)
+    file.put()
+
+
