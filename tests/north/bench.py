@@ -1,0 +1,184 @@
+"""A bench for handlers: tasks with memory and nothing else, whose calls are made directly by name.
+
+    g = Bench().guest()
+    fd = g("openat", AT_FDCWD, "/a", O_RDWR | O_CREAT, 0o644)
+    buffer = bytearray(4)
+    assert g("read", fd, buffer, 4) == 4
+
+Arguments: numbers as they are; ``str`` and ``bytes`` are put into guest memory with a NUL behind; a ``bytearray`` is
+put there and read back after the call. A result is what the register would hold, negative errnos included; a call that
+parked gives PARKED, and its result arrives in ``g.result`` once :meth:`Bench.run` let it finish.
+"""
+
+from __future__ import annotations
+
+from pylitebox.abi import mman
+from pylitebox.abi.numbers import X86_64
+from pylitebox.kernel import process
+from pylitebox.kernel.credentials import Credentials
+from pylitebox.kernel.descriptors import FileTable
+from pylitebox.kernel.fs.namespace import Namespace
+from pylitebox.kernel.fs.tmpfs import TmpFs
+from pylitebox.kernel.kernel import Kernel
+from pylitebox.kernel.task import Task
+from pylitebox.north.linux.personality import Personality
+from pylitebox.south.mock.host import EPOCH_NS, MockBuffer
+from pylitebox.south.mock.memory import MockMemory
+
+PARKED = None
+Argument = int | str | bytes | bytearray
+_ARENA = 1 << 22
+
+
+class StillPlatform:
+    """Clocks that tests move, random bytes that are not, and buffers: all a kernel without guests asks for."""
+
+    name = "bench"
+    delegates_memory = False
+
+    def __init__(self) -> None:
+        self.time_ns = 1_000_000_000
+        self.polls = 0
+
+    def monotonic_ns(self) -> int:
+        return self.time_ns
+
+    def realtime_ns(self) -> int:
+        return EPOCH_NS + self.time_ns
+
+    def random(self, size: int) -> bytes:
+        return bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+
+    def shared_buffer(self, name: str) -> MockBuffer:
+        return MockBuffer(name)
+
+    def poll(self, deadline: int | None) -> None:
+        """Time passes up to the deadline: nothing else can happen."""
+        self.polls += 1
+        assert deadline is not None, "everything waits, and nothing will come"
+        self.time_ns = max(self.time_ns, deadline)
+
+
+class BenchThread:
+    """A thread that keeps its calls' results."""
+
+    def __init__(self) -> None:
+        self.memory = MockMemory()
+        self.results: list[int] = []
+        self.mapped: list[tuple[object, bool]] = []
+        self.kicks = 0
+        self.killed = False
+
+    def complete(self, result: int) -> None:
+        self.results.append(result)
+
+    def kick(self) -> None:
+        self.kicks += 1
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def exit(self) -> None:
+        self.killed = True
+
+    def action_changed(self, signo: int, action: bytes) -> None:
+        pass
+
+    def areas(self) -> list[object]:
+        return list(self.memory.areas())
+
+    def map_file(self, source: object, *, write: bool) -> int:
+        self.mapped.append((source, write))
+        return 0x7000_0000
+
+
+class Guest:
+    """One task; calling it makes a system call."""
+
+    def __init__(self, bench: Bench, task: Task) -> None:
+        self.bench = bench
+        self.task = task
+        self.thread = BenchThread()
+        task.thread = self.thread  # type: ignore[assignment]
+        task.memory = self.thread.memory
+        self.arena = self.thread.memory.map(_ARENA)
+        self._free = self.arena
+
+    def __call__(self, name: str, *arguments: Argument) -> int | None:
+        registers: list[int] = []
+        outputs: list[tuple[int, bytearray]] = []
+        free = self._free
+        for argument in arguments:
+            if isinstance(argument, int):
+                registers.append(argument & 0xFFFFFFFFFFFFFFFF)
+                continue
+            data = argument.encode() if isinstance(argument, str) else bytes(argument)
+            address = self.place(data + b"\0")
+            registers.append(address)
+            if isinstance(argument, bytearray):
+                outputs.append((address, argument))
+        registers += [0] * (6 - len(registers))
+        result = self.bench.personality.syscall(self.task, X86_64[name], tuple(registers))  # type: ignore[arg-type]
+        for address, buffer in outputs:
+            buffer[:] = self.thread.memory.read(address, len(buffer))
+        if result is not PARKED:
+            self._free = free
+        return result
+
+    def place(self, data: bytes) -> int:
+        """Put bytes into guest memory for good; their address."""
+        address = self._free
+        assert address + len(data) <= self.arena + _ARENA
+        self.thread.memory.poke(address, data)
+        self._free += len(data) + 15 & ~15
+        return address
+
+    def peek(self, address: int, size: int) -> bytes:
+        return self.thread.memory.read(address, size)
+
+    @property
+    def result(self) -> int:
+        """The result of the call that had parked."""
+        assert len(self.thread.results) == 1, self.thread.results
+        return self.thread.results.pop()
+
+    @property
+    def parked(self) -> bool:
+        return self.task.call is not None
+
+    def hole(self, size: int = mman.PAGE_SIZE) -> int:
+        """The address of ``size`` mapped bytes with nothing mapped behind."""
+        return self.thread.memory.map(size)
+
+
+class Bench:
+    """A kernel with an empty tmpfs as its root."""
+
+    def __init__(self, *, uid: int = 0) -> None:
+        self.platform = StillPlatform()
+        self.kernel = Kernel(self.platform)  # type: ignore[arg-type]
+        self.personality = Personality(self.kernel)
+        self.kernel.namespace = Namespace(self.kernel, TmpFs(self.kernel))
+        self.kernel.namespace.root.inode.setattr(uid=uid, gid=uid)
+        self.cred = Credentials.user(uid, uid)
+
+    def guest(self) -> Guest:
+        """A process more."""
+        assert self.kernel.namespace is not None
+        files = FileTable()
+        _, task = process.create(self.kernel, None, files, self.kernel.namespace.context(), self.cred)
+        return Guest(self, task)
+
+    def thread(self, guest: Guest) -> Guest:
+        """A thread more in a guest's process; its memory is its own here."""
+        task = Task(self.kernel, self.kernel.new_id(), guest.task.process, guest.task.cred)
+        guest.task.process.tasks[task.tid] = task
+        self.kernel.tasks[task.tid] = task
+        return Guest(self, task)
+
+    def run(self) -> None:
+        """Let all that can go on go on, without letting time pass."""
+        self.kernel.scheduler.run()
+        self.kernel.timers.run(self.platform.time_ns)
+        self.kernel.scheduler.run()
+        assert self.kernel.internal_errors == 0
