@@ -22,7 +22,7 @@ from typing import Any
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 except ImportError:  # run by hand, outside a build
-    BuildHookInterface = object
+    BuildHookInterface = object  # type: ignore[assignment, misc]
 
 NATIVE = Path(__file__).parent / "src/pylitebox/south/native"
 STUB = NATIVE / "stub"
@@ -86,7 +86,7 @@ def build_stub() -> Path:
     return STUB
 
 
-class StubHook(BuildHookInterface):  # type: ignore[misc]
+class StubHook(BuildHookInterface):  # type: ignore[type-arg]
     """What hatchling calls: for the wheel and for the editable install alike."""
 
     def dependencies(self) -> list[str]:
