@@ -14,8 +14,8 @@ FORMATS = ("table", "json", "markdown")
 _INTRODUCTION = {
     "guest": "Guest processes: arbitrary machine code, with the stub mapped among it. The host kernel runs these calls "
     "for them; every other call suspends the thread and is answered by the supervisor, which is their kernel. "
-    '"From the stub\'s addresses" decides where a call goes and is no wall: guest code can map itself there, so each of '
-    "these calls must be harmless with any arguments.",
+    '"From the stub\'s addresses" decides where a call goes and is no wall: guest code can map itself there, so each '
+    "of these calls must be harmless with any arguments.",
     "template": "The stub that forks empty processes on order. It lives under the guest's filter from before there is "
     "any guest code; this is what it may do more until its second filter is installed.",
     "guardian": "The stub that ends all guests when the supervisor is gone. It never runs guest code. Any other call "
