@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from pylitebox.abi import fcntl as fc
-from pylitebox.abi import mman, sched, signal
+from pylitebox.abi import mman, prctl, resource, sched, signal, time
 from pylitebox.abi import stat as st
 
 
@@ -150,4 +150,18 @@ SpliceFlags = Annotated[
 ]
 LockOperation = Annotated[int, Kind(_S32, flag_names({1: "LOCK_SH", 2: "LOCK_EX", 4: "LOCK_NB", 8: "LOCK_UN"}))]
 SigmaskHow = Annotated[int, Kind(_S32, choice({0: "SIG_BLOCK", 1: "SIG_UNBLOCK", 2: "SIG_SETMASK"}))]
+WaitOptions = Annotated[
+    int,
+    Kind(
+        _U32,
+        flag_names(
+            {1: "WNOHANG", 2: "WUNTRACED", 4: "WEXITED", 8: "WCONTINUED", 0x01000000: "WNOWAIT"}
+            | {0x20000000: "__WNOTHREAD", 0x40000000: "__WALL", 0x80000000: "__WCLONE"}
+        ),
+    ),
+]
+SchedPolicy = Annotated[int, Kind(_S32, choice(prefixed(sched, "SCHED_")))]
+ClockId = Annotated[int, Kind(_S32, choice(prefixed(time, "CLOCK_")))]
+Resource = Annotated[int, Kind(_U32, choice({v: n for v, n in prefixed(resource, "RLIMIT_").items() if n != "RLIMIT64"}))]
+PrctlOption = Annotated[int, Kind(_S32, choice(prefixed(prctl, "PR_")))]
 Request = Annotated[int, Kind(_U32, lambda v: f"{v:#x}")]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pylitebox.north.linux.args import Kind
 
@@ -109,7 +109,7 @@ def _add(row: Row) -> None:
     ROWS[row.name] = row
 
 
-def _compile(row: Row, template: str, *, leading_task: bool = True) -> Callable[..., object]:  # type: ignore[misc]
+def _compile(row: Row, template: str, *, leading_task: bool = True) -> Any:
     if row.handler is None:
         result = -row.support.errno
         return (lambda task, a: result) if leading_task else (lambda task, a: a)
@@ -121,7 +121,7 @@ def _compile(row: Row, template: str, *, leading_task: bool = True) -> Callable[
     scope: dict[str, object] = {"handler": row.handler}
     source = f"def entry(task, a):\n    return {template.format(arguments=arguments)}\n"
     exec(compile(source, f"<decoder of {row.name}>", "exec"), scope)  # noqa: S102 - our own text, no guest data
-    return scope["entry"]  # type: ignore[return-value]
+    return scope["entry"]
 
 
 def numbers(arch: str = "x86_64") -> dict[int, Row]:

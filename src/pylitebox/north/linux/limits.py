@@ -1,0 +1,107 @@
+"""Resource limits and usage (man 2 getrlimit, getrusage, times)."""
+
+import struct
+
+from pylitebox.abi import errno as E
+from pylitebox.abi import resource as rl
+from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
+from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.process import cpu_times
+from pylitebox.kernel.task import Process, Task
+from pylitebox.kernel.wait import Result
+from pylitebox.north.linux.args import Address, Int, Pid, Resource
+from pylitebox.north.linux.process import task_of
+from pylitebox.north.linux.table import Partial, syscall
+from pylitebox.north.linux.waiting import pack_rusage
+
+#: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open).
+NR_OPEN = 1 << 20
+_TICK = NSEC_PER_SEC // USER_HZ
+_TMS = struct.Struct("<4q")
+_GAP = "only RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
+
+
+def _read_limit(task: Task, address: int) -> tuple[int, int]:
+    soft, hard = rl.RLIMIT64.unpack(task.memory.read(address, rl.RLIMIT64.size))
+    return soft, hard
+
+
+def _get(process: Process, resource: int) -> tuple[int, int]:
+    if resource >= rl.RLIM_NLIMITS:
+        raise KernelError(E.EINVAL)
+    return process.rlimits[resource]
+
+
+def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) -> None:
+    soft, hard = limit
+    _, old_hard = _get(process, resource)
+    if soft > hard:
+        raise KernelError(E.EINVAL)
+    if resource == rl.RLIMIT_NOFILE and hard > NR_OPEN:
+        raise KernelError(E.EPERM)
+    if hard > old_hard and not task.cred.capable(CAP_SYS_RESOURCE):
+        raise KernelError(E.EPERM)
+    process.rlimits[resource] = limit
+    if resource == rl.RLIMIT_NOFILE:
+        process.files.limit = soft
+        for other in process.tasks.values():
+            other.files.limit = soft
+
+
+@syscall("prlimit64", x86_64=302, aarch64=261, support=Partial(_GAP))
+def prlimit64(task: Task, pid: Pid, resource: Resource, new: Address, old: Address) -> Result:
+    target = task_of(task, pid)
+    if target.process is not task.process:
+        cred, theirs = task.cred, target.cred
+        same = (
+            cred.uid == theirs.uid == theirs.euid == theirs.suid
+            and cred.gid == theirs.gid == theirs.egid == theirs.sgid
+        )
+        if not same and not cred.capable(CAP_SYS_RESOURCE):
+            raise KernelError(E.EPERM)
+    wanted = _read_limit(task, new) if new else None
+    before = _get(target.process, resource)
+    if wanted is not None:
+        _set(task, target.process, resource, wanted)
+    if old:
+        task.memory.write(old, rl.RLIMIT64.pack(*before))
+    return 0
+
+
+@syscall("getrlimit", x86_64=97, aarch64=163, support=Partial(_GAP))
+def getrlimit(task: Task, resource: Resource, address: Address) -> Result:
+    task.memory.write(address, rl.RLIMIT64.pack(*_get(task.process, resource)))
+    return 0
+
+
+@syscall("setrlimit", x86_64=160, aarch64=164, support=Partial(_GAP))
+def setrlimit(task: Task, resource: Resource, address: Address) -> Result:
+    _set(task, task.process, resource, _read_limit(task, address))
+    return 0
+
+
+@syscall(
+    "getrusage",
+    x86_64=98,
+    aarch64=165,
+    support=Partial("CPU times as the platform measures them (0 if it doesn't); all other fields are 0"),
+)
+def getrusage(task: Task, who: Int, address: Address) -> Result:
+    process = task.process
+    if who == rl.RUSAGE_CHILDREN:
+        times = process.children_times
+    elif who in {rl.RUSAGE_SELF, rl.RUSAGE_THREAD}:
+        times = cpu_times(process)
+    else:
+        raise KernelError(E.EINVAL)
+    task.memory.write(address, pack_rusage(times))
+    return 0
+
+
+@syscall("times", x86_64=100, aarch64=153, support=Partial("CPU times as the platform measures them (0 if it doesn't)"))
+def times(task: Task, address: Address) -> Result:
+    if address:
+        used = (*cpu_times(task.process), *task.process.children_times)
+        task.memory.write(address, _TMS.pack(*(ns // _TICK for ns in used)))
+    return (task.kernel.now() - task.kernel.boot_ns) // _TICK + 1
