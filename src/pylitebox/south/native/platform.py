@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
+from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ, AT_SYSINFO_EHDR
 from pylitebox.abi.sched import CLONE_NEWPID, CLONE_NEWUSER, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.south.native.buffers import Memfd
@@ -60,6 +61,8 @@ _NR_EXIT_GROUP = 231
 _NR_TGKILL = 234
 _syscall = ctypes.PyDLL(None).syscall
 _syscall.restype = ctypes.c_long
+#: The auxiliary vector entries that say something about the machine, not about the template.
+_MACHINE = frozenset((AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ, AT_SYSINFO_EHDR))
 #: What is put around the guests where it can be had: they see no other process and are nobody in ours.
 _NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID
 
@@ -573,7 +576,7 @@ class NativePlatform:
         return os.urandom(size)
 
     def auxv(self) -> dict[int, int]:
-        return self._auxv
+        return {entry: value for entry, value in self._auxv.items() if entry in _MACHINE}
 
     def cpu_count(self) -> int:
         return len(os.sched_getaffinity(0))

@@ -15,8 +15,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import Area, MapSource
-from pylitebox.kernel.task import NO_MEMORY
+from pylitebox.kernel.platform import NO_MEMORY, Area, MapSource
 from pylitebox.south.native.context import RAX, SignalContext, entry_context
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
@@ -192,6 +191,8 @@ class NativeThread:
         except KernelError:
             self.platform.lose(self)
             return
+        if image.brk_size:  # brk(2) moves within memory that is there already: the break itself is the kernel's
+            steps.append((_NR_MMAP, image.brk, image.brk_size, PROT_READ | PROT_WRITE, _MAP_FIXED_ANONYMOUS, _NO_FD, 0))
         steps += [(_NR_CLOSE, fd) for fd in injected.values()]
         steps += [(STEP_ZERO, address, size) for address, size in image.zero]
         self.loading = (image, steps)
