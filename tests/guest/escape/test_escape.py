@@ -1,0 +1,174 @@
+"""Hostile programs end with an untouched host.
+
+Each C program here tries one family of ways out (its first line says which), from arbitrary machine code. It must say
+"contained" and exit with 0; and whatever it says, the host's side is looked at: a *canary* file outside the sandbox's
+view and one inside a read-only and a copy-on-write mount, all world-writable so that nothing but our walls protects
+them; a canary process; listening sockets. Nothing may have changed, come, gone, been contacted, or be left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest import harness
+from tests.guest.variants import VARIANTS
+
+HERE = Path(__file__).parent
+NAMES = sorted(path.stem for path in HERE.glob("*.c"))
+SECRET = "canary-secret"
+CONTENT = b"a file that everyone may read\n"
+
+#: Other surroundings than the plain one, for the programs whose outcome depends on them.
+SURROUNDINGS = ["unprivileged", "no user namespaces", "docker, unprivileged"]
+EVERYWHERE = ["clones", "exec_host", "inherited", "kill_host", "proc_links", "sockets", "stub_numbers", "trace_host"]
+
+
+@pytest.fixture(scope="session")
+def hostile(public_directory: Path) -> Path:
+    """The compiled programs; static, so that nothing of the view is needed."""
+    harness.need("gcc")
+    directory = public_directory / "escape"
+    directory.mkdir()
+    for name in NAMES:
+        subprocess.run(
+            ["gcc", "-O1", "-static", "-pthread", "-w", "-o", directory / name, HERE / f"{name}.c"],
+            check=True,
+            timeout=120,
+        )
+    return directory
+
+
+class Host:
+    """The host's side, before and after."""
+
+    def __init__(self, directory: Path) -> None:
+        self.outside = directory / "outside"
+        self.mounted = directory / "mounted"
+        self.cow = directory / "cow"
+        for path in (self.outside, self.mounted, self.cow):
+            path.mkdir()
+        self.canary = self.outside / "canary"
+        self.canary.write_text(SECRET)
+        (self.outside / "program").write_text(f"#!/bin/sh\necho executed > {self.outside}/executed\n")
+        for path in (self.mounted, self.cow):
+            (path / "readable").write_bytes(CONTENT)
+        for name, target in {
+            "to-canary": str(self.canary),
+            "up-to-canary": "../outside/canary",
+            "to-directory": str(self.outside),
+            "to-root": "/",
+            "to-proc": "/proc",
+        }.items():
+            (self.mounted / name).symlink_to(target)
+        self.process = subprocess.Popen(
+            ["sleep", "1000"], env={"PYLITEBOX_TEST_SECRET": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        self.sockets = [socket.create_server(("127.0.0.1", 0))]
+        self.port: int = self.sockets[0].getsockname()[1]
+        for address in (
+            f"\0pylitebox-canary-{self.process.pid}",
+            str(self.outside / "socket"),
+            str(self.mounted / "socket"),
+        ):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(address)
+            listener.listen()
+            self.sockets.append(listener)
+        for path in [directory, *directory.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(0o777)
+        self.before = self.state()
+
+    def state(self) -> dict[str, tuple[object, ...]]:
+        """Everything about the files that an escape could have changed."""
+        found: dict[str, tuple[object, ...]] = {}
+        for path in sorted(self.outside.parent.rglob("*")):
+            status = path.lstat()
+            content: object = os.readlink(path) if path.is_symlink() else None
+            if stat.S_ISREG(status.st_mode):
+                content = path.read_bytes()
+            # The time of the last access is not looked at: the test itself reads.
+            kept = (status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_nlink, status.st_size)
+            found[str(path)] = (*kept, status.st_mtime_ns, status.st_ctime_ns, content)
+        return found
+
+    def untouched(self) -> None:
+        assert self.state() == self.before
+        assert self.process.poll() is None, "the canary process ended"
+        limits = Path(f"/proc/{self.process.pid}/limits").read_text()
+        assert limits == Path("/proc/self/limits").read_text(), "its limits changed"
+        assert os.sched_getaffinity(self.process.pid) == os.sched_getaffinity(0), "its CPUs changed"
+        assert os.getpriority(os.PRIO_PROCESS, self.process.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+        for listener in self.sockets:
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for listener in self.sockets:
+            listener.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    directory = Path(tempfile.mkdtemp(prefix="pylitebox-canary-"))
+    host = Host(directory)
+    yield host
+    host.close()
+    shutil.rmtree(directory)
+
+
+def attack(runner: harness.Runner, hostile: Path, host: Host, name: str, *options: str) -> harness.Outcome:
+    """Run one program, as the guest's root (more rights inside), and look at the host afterwards."""
+    arguments = [str(host.canary), str(host.outside), str(host.process.pid), str(host.port)]
+    mounts = [f"--mount={hostile}:/hostile:ro", f"--mount={host.mounted}:/escape:ro", f"--mount={host.cow}:/cow:cow"]
+    outcome = runner.run([f"/hostile/{name}", *arguments], *mounts, *options, timeout=harness.TIMEOUT)
+    host.untouched()
+    assert SECRET not in outcome.stdout
+    assert "ESCAPED" not in outcome.stdout, outcome.stdout
+    return outcome
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", NAMES)
+def test_contained(runner: harness.Runner, hostile: Path, host: Host, name: str) -> None:
+    outcome = attack(runner, hostile, host, name)
+    assert outcome.stdout.rstrip().rpartition("\n")[2].startswith("contained"), outcome
+    assert outcome.status == 0, outcome
+    assert "Traceback" not in outcome.stderr, outcome.stderr
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("surrounding", SURROUNDINGS)
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_contained_elsewhere(runner: harness.Runner, hostile: Path, host: Host, name: str, surrounding: str) -> None:
+    prefix = VARIANTS[surrounding]
+    if prefix is None:
+        pytest.skip("needs root to be made")
+    runner.prefix = prefix
+    outcome = attack(runner, hostile, host, name)
+    assert outcome.status == 0, outcome
+    assert "contained" in outcome.stdout, outcome
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", ["raw_numbers", "kill_host", "mounts", "kernel_interfaces", "proc_links"])
+def test_contained_as_the_guests_root(runner: harness.Runner, hostile: Path, host: Host, name: str) -> None:
+    outcome = attack(runner, hostile, host, name, "--user=0:0")
+    assert outcome.status == 0, outcome
+    assert "contained" in outcome.stdout, outcome
+
+
+def test_there_are_enough() -> None:
+    assert len(NAMES) >= 20
