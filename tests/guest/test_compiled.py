@@ -1,0 +1,16 @@
+"""Compiled programs that print what they saw: signals, threads, memory, processes. The host's output is expected."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.guest.harness import Runner
+
+GUEST = "/opt/programs"
+
+
+@pytest.mark.parametrize("name", ["signals", "threads", "memory", "processes"])
+def test_equals_the_host(runner: Runner, programs: Path, name: str) -> None:
+    runner.mounts[programs] = GUEST
+    outcome = runner.check([f"{GUEST}/{name}"])
+    assert outcome.stdout.count("\n") > 15
