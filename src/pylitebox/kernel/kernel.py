@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
+from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
 
@@ -56,6 +57,7 @@ class Kernel:
         self.tasks: dict[int, Task] = {}  # by tid
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
+        self.unix = UnixState()
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         #: Where the files that were mapped lie, by MapSource.key(), for /proc/PID/maps; see `note_mapping`.
         self.mapped_files: dict[tuple[int, int], Location] = {}

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pylitebox.kernel.fs.proc_files import ENTRIES, Text, fdinfo
-from pylitebox.kernel.fs.proc_system import SYSTEM
-
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import SEEK_CUR, SEEK_SET
 from pylitebox.abi.stat import PROC_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.operations import link_path
+from pylitebox.kernel.fs.proc_files import ENTRIES, Text, fdinfo
+from pylitebox.kernel.fs.proc_system import SYSTEM
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Location
 
 if TYPE_CHECKING:

@@ -1,0 +1,277 @@
+"""AF_UNIX sockets, on the host and on our kernel alike."""
+
+import struct
+
+from pylitebox.abi import errno as E
+from pylitebox.abi import poll as po
+from pylitebox.abi import socket as so
+from tests.north.bench import PARKED, Bench
+from tests.north.conftest import AnyGuest
+
+PAIR = struct.Struct("<ii")
+
+
+def address(path: bytes) -> bytes:
+    return so.AF_UNIX.to_bytes(2, "little") + path
+
+
+def socketpair(g: AnyGuest, kind: int) -> tuple[int, int]:
+    fds = bytearray(8)
+    assert g("socketpair", so.AF_UNIX, kind, 0, fds) == 0
+    return PAIR.unpack(fds)
+
+
+def events(g: AnyGuest, fd: int) -> int:
+    array = bytearray(po.POLLFD.pack(fd, 0xFFFF, 0))
+    g("poll", array, 1, 0)
+    return po.POLLFD.unpack(array)[2]
+
+
+def send(g: AnyGuest, fd: int, data: bytes, flags: int = 0) -> int:
+    return g("sendto", fd, data, len(data), flags | so.MSG_NOSIGNAL | so.MSG_DONTWAIT, 0, 0)
+
+
+def receive(g: AnyGuest, fd: int, size: int = 100, flags: int = 0) -> bytes | int:
+    buffer = bytearray(size)
+    result = g("recvfrom", fd, buffer, size, flags | so.MSG_DONTWAIT, 0, 0)
+    return bytes(buffer[:result]) if result >= 0 else result
+
+
+def message(g: AnyGuest, data: bytes, control: bytes | bytearray, room: int | None = None) -> tuple[bytearray, int, int]:
+    """A msghdr over copies of the data and the control buffer, and the addresses of both."""
+    data_at = g.place(data)
+    control_at = g.place(bytes(control)) if control else 0
+    vector = g.place(struct.pack("<QQ", data_at, len(data)))
+    size = len(control) if room is None else room
+    return bytearray(struct.pack("<QI4xQQQQi4x", 0, 0, vector, 1, control_at, size, 0)), data_at, control_at
+
+
+def rights(*fds: int) -> bytes:
+    raw = struct.pack("<Qii", 16 + 4 * len(fds), so.SOL_SOCKET, so.SCM_RIGHTS) + struct.pack(f"<{len(fds)}i", *fds)
+    return raw.ljust(len(raw) + 7 & ~7, b"\0")
+
+
+def test_unix_streams_carry_bytes(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_STREAM)
+    assert receive(g, b) == -E.EAGAIN
+    assert send(g, a, b"one") == 3
+    assert send(g, a, b"two") == 3
+    assert receive(g, b, 4, so.MSG_PEEK) == b"onet"
+    assert receive(g, b, 4) == b"onet"
+    assert receive(g, b) == b"wo"
+
+
+def test_unix_streams_report_events(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_STREAM)
+    assert events(g, a) == 0x304
+    assert send(g, b, b"x") == 1
+    assert events(g, a) == 0x345
+    assert g("shutdown", b, so.SHUT_WR) == 0
+    assert (events(g, a), events(g, b)) == (0x2345, 0x304)
+    assert send(g, b, b"x") == -E.EPIPE
+    assert receive(g, a) == b"x"
+    assert receive(g, a) == b""
+    assert g("close", b) == 0
+    assert events(g, a) == 0x2355
+    assert send(g, a, b"x") == -E.EPIPE
+
+
+def test_unix_streams_reset_when_data_is_lost(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_STREAM)
+    assert send(g, b, b"x") == 1
+    assert g("close", a) == 0
+    assert receive(g, b) == -E.ECONNRESET
+    assert receive(g, b) == b""
+
+
+def test_unix_packets_keep_their_bounds(g: AnyGuest) -> None:
+    for kind in (so.SOCK_DGRAM, so.SOCK_SEQPACKET):
+        a, b = socketpair(g, kind)
+        assert send(g, a, b"one") == 3
+        assert send(g, a, b"") == 0
+        assert send(g, a, b"three") == 5
+        assert receive(g, b, 2) == b"on"
+        assert receive(g, b) == b""
+        assert g("recvfrom", b, bytearray(2), 2, so.MSG_TRUNC, 0, 0) == 5
+        assert receive(g, b) == -E.EAGAIN
+        assert send(g, a, bytes(1 << 20)) == -E.EMSGSIZE
+        assert g("close", a) == 0
+        assert receive(g, b) == (-E.EAGAIN if kind == so.SOCK_DGRAM else b"")
+        assert send(g, b, b"x") == (-E.ECONNREFUSED if kind == so.SOCK_DGRAM else -E.EPIPE)
+
+
+def test_unix_names(g: AnyGuest) -> None:
+    listener = g("socket", so.AF_UNIX, so.SOCK_STREAM, 0)
+    assert g("listen", listener, 1) == -E.EINVAL
+    assert g("bind", listener, address(b"s\0"), 4) == 0
+    assert g("bind", listener, address(b"t\0"), 4) == -E.EINVAL
+    other = g("socket", so.AF_UNIX, so.SOCK_STREAM | so.SOCK_NONBLOCK, 0)
+    assert g("bind", other, address(b"s\0"), 4) == -E.EADDRINUSE
+    assert g("connect", other, address(b"s\0"), 4) == -E.ECONNREFUSED
+    assert g("connect", other, address(b"none\0"), 7) == -E.ENOENT
+    assert g("accept", listener, 0, 0) == -E.EINVAL
+    assert g("listen", listener, 1) == 0
+    assert events(g, listener) == 0
+    assert g("getpeername", other, bytearray(8), bytearray(4)) == -E.ENOTCONN
+    assert g("connect", other, address(b"s\0"), 4) == 0
+    assert g("connect", other, address(b"s\0"), 4) == -E.EISCONN
+    assert events(g, listener) == 0x41
+    name, size = bytearray(20), bytearray((20).to_bytes(4, "little"))
+    server = g("accept4", listener, name, size, so.SOCK_CLOEXEC)
+    assert server >= 0
+    assert (bytes(name[:2]), size) == (b"\1\0", (2).to_bytes(4, "little"))
+    size[:] = (20).to_bytes(4, "little")
+    assert g("getpeername", other, name, size) == 0
+    assert (bytes(name[:5]), size) == (b"\1\0s\0\0", (4).to_bytes(4, "little"))
+    assert send(g, other, b"hello") == 5
+    assert receive(g, server) == b"hello"
+    assert g("close", listener) == 0
+    again = g("socket", so.AF_UNIX, so.SOCK_STREAM, 0)
+    assert g("connect", again, address(b"s\0"), 4) == -E.ECONNREFUSED
+    assert events(g, again) == 0x314
+    assert receive(g, again) == -E.EINVAL
+    assert send(g, again, b"x") == -E.ENOTCONN
+
+
+def test_unix_abstract_names_and_datagrams(g: AnyGuest) -> None:
+    one = g("socket", so.AF_UNIX, so.SOCK_DGRAM, 0)
+    two = g("socket", so.AF_UNIX, so.SOCK_DGRAM, 0)
+    assert g("bind", one, address(b""), 2) == 0
+    name, size = bytearray(20), bytearray((20).to_bytes(4, "little"))
+    assert g("getsockname", one, name, size) == 0
+    assert int.from_bytes(size, "little") == 8
+    assert name[2] == 0
+    where = bytes(name[:8])
+    assert send(g, two, b"x") == -E.ENOTCONN
+    assert g("sendto", two, b"hi", 2, 0, where, 8) == 2
+    source, length = bytearray(20), bytearray((20).to_bytes(4, "little"))
+    assert g("recvfrom", one, bytearray(5), 5, 0, source, length) == 2
+    assert int.from_bytes(length, "little") == 0
+    assert g("bind", two, where, 8) == -E.EADDRINUSE
+    assert g("connect", two, where, 8) == 0
+    assert send(g, two, b"y") == 1
+    stream = g("socket", so.AF_UNIX, so.SOCK_STREAM, 0)
+    assert g("connect", stream, where, 8) == -E.ECONNREFUSED, "each type has names of its own"
+    assert g("bind", one, address(b"p\0"), 4) == -E.EINVAL
+    three = g("socket", so.AF_UNIX, so.SOCK_DGRAM, 0)
+    assert g("bind", three, address(b"p\0"), 4) == 0
+    assert g("connect", stream, address(b"p\0"), 4) == -E.EPROTOTYPE
+
+
+def test_unix_rights_carry_files(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_STREAM)
+    pipe = bytearray(8)
+    assert g("pipe", pipe) == 0
+    reader, writer = PAIR.unpack(pipe)
+    header, _, _ = message(g, b"d", rights(writer))
+    assert g("sendmsg", a, header, 0) == 1
+    assert g("close", writer) == 0
+    assert send(g, a, b"more") == 4
+    header, data_at, control_at = message(g, bytes(10), bytes(32))
+    assert g("recvmsg", b, header, so.MSG_CMSG_CLOEXEC) == 1, "a read ends behind the files"
+    assert g.peek(data_at, 1) == b"d"
+    assert struct.unpack_from("<Qi", header, 40) == (24, so.MSG_CMSG_CLOEXEC)
+    length, level, kind, passed = struct.unpack("<Qiii", g.peek(control_at, 20))
+    assert (length, level, kind) == (20, so.SOL_SOCKET, so.SCM_RIGHTS)
+    assert g("fcntl", passed, 1, 0) == 1
+    assert g("write", passed, b"x", 1) == 1
+    assert receive(g, b) == b"more"
+    assert g("close", passed) == 0
+    assert g("read", reader, bytearray(2), 2) == 1
+    assert g("read", reader, bytearray(2), 2) == 0
+
+
+def test_unix_rights_without_room_are_closed(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_DGRAM)
+    pipe = bytearray(8)
+    assert g("pipe", pipe) == 0
+    reader, writer = PAIR.unpack(pipe)
+    header, _, _ = message(g, b"d", rights(writer))
+    assert g("sendmsg", a, header, 0) == 1
+    assert g("close", writer) == 0
+    header, _, _ = message(g, bytes(1), b"")
+    assert g("recvmsg", b, header, 0) == 1
+    assert struct.unpack_from("<Qi", header, 40) == (0, so.MSG_CTRUNC)
+    assert g("read", reader, bytearray(2), 2) == 0
+    header, _, _ = message(g, b"d", rights(99))
+    assert g("sendmsg", a, header, 0) == -E.EBADF
+
+
+def test_unix_options(g: AnyGuest) -> None:
+    a, _ = socketpair(g, so.SOCK_SEQPACKET)
+
+    def option(number: int) -> int:
+        value, size = bytearray(4), bytearray((4).to_bytes(4, "little"))
+        assert g("getsockopt", a, so.SOL_SOCKET, number, value, size) == 0
+        return int.from_bytes(value, "little")
+
+    assert option(so.SO_TYPE) == so.SOCK_SEQPACKET
+    assert option(so.SO_DOMAIN) == so.AF_UNIX
+    assert option(so.SO_ERROR) == 0
+    assert option(so.SO_SNDBUF) == 212992
+    assert g("setsockopt", a, so.SOL_SOCKET, so.SO_SNDBUF, (1000).to_bytes(4, "little"), 4) == 0
+    assert option(so.SO_SNDBUF) == 4608
+    credentials, size = bytearray(12), bytearray((12).to_bytes(4, "little"))
+    assert g("getsockopt", a, so.SOL_SOCKET, so.SO_PEERCRED, credentials, size) == 0
+    assert struct.unpack("<iII", credentials) == (g("getpid"), g("geteuid"), g("getegid"))
+    assert g("getsockopt", 0x7FFF, so.SOL_SOCKET, so.SO_TYPE, bytearray(4), size) == -E.EBADF
+
+
+def test_unix_messages_of_packets(g: AnyGuest) -> None:
+    a, b = socketpair(g, so.SOCK_SEQPACKET)
+    assert send(g, a, b"hello") == 5
+    header, _, _ = message(g, bytes(3), b"")
+    assert g("recvmsg", b, header, 0) == 3
+    assert struct.unpack_from("<Qi", header, 40)[1] & so.MSG_TRUNC
+
+
+def test_only_unix_is_there(bench: Bench) -> None:
+    g = bench.guest()
+    for family in (so.AF_INET, so.AF_INET6, so.AF_NETLINK):
+        assert g("socket", family, so.SOCK_STREAM, 0) == -E.EAFNOSUPPORT
+
+
+def test_a_full_stream_blocks_its_writer(bench: Bench) -> None:
+    g = bench.guest()
+    a, b = socketpair(g, so.SOCK_STREAM)
+    size = 1 << 19
+    assert g("sendto", a, bytes(size), size, 0, 0, 0) is PARKED
+    got = 0
+    while g.parked:
+        got += g("recvfrom", b, bytearray(65536), 65536, 0, 0, 0)
+        bench.run()
+    assert g.result == size
+    while got < size:
+        got += g("recvfrom", b, bytearray(65536), 65536, 0, 0, 0)
+    assert got == size
+
+
+def test_receive_waits_and_times_out(bench: Bench) -> None:
+    g, h = bench.guest(), bench.guest()
+    a, b = socketpair(g, so.SOCK_STREAM)
+    h.task.files.install(g.task.files.get(a))
+    assert g("recvfrom", b, bytearray(9), 9, 0, 0, 0) is PARKED
+    assert send(h, 0, b"x") == 1
+    bench.run()
+    assert g.result == 1
+    assert g("setsockopt", b, so.SOL_SOCKET, so.SO_RCVTIMEO, struct.pack("<qq", 1, 0), 16) == 0
+    assert g("recvfrom", b, bytearray(9), 9, 0, 0, 0) is PARKED
+    bench.kernel.step()
+    assert g.result == -E.EAGAIN
+
+
+def test_sockets_nested_in_flight_are_released(bench: Bench) -> None:
+    """A chain of sockets, each in the queue of the next, is released without recursion."""
+    g = bench.guest()
+    a, b = socketpair(g, so.SOCK_STREAM)
+    for _ in range(3000):
+        c, d = socketpair(g, so.SOCK_STREAM)
+        header, _, _ = message(g, b"x", rights(b))
+        assert g("sendmsg", c, header, 0) == 1
+        g("close", b)
+        g("close", c)
+        b = d
+        g._free = g.arena
+    assert g("close", b) == 0
+    assert bench.kernel.unix.in_flight == 0
+    assert send(g, a, b"x") == -E.EPIPE
