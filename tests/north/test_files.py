@@ -202,7 +202,7 @@ def test_write_goes_on_until_all_is_written(bench):
 
 def test_a_signal_after_the_first_byte_is_a_short_count(bench):
     g, _ = two_threads(bench)
-    reader, writer = pipe(g)
+    _, writer = pipe(g)
     set_action(g.task, SIGUSR1, Action(handler=0x4000))
     assert g("write", writer, bytes(70000), 70000) is PARKED
     post_task(g.task, SigInfo(SIGUSR1))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,20 @@ def test_every_row_compiles_and_says_what_it_is():
             assert row.test, f"{row.name} is full, and no test checks it"
         else:
             assert row.support.note, f"{row.name} does not say what is missing"
+
+
+def test_the_document_is_up_to_date():
+    document = Path(__file__).parents[2] / "docs" / "syscalls.md"
+    assert document.read_text() == support.render("markdown"), "run python3 -m pylitebox.north.linux.support"
+
+
+def test_every_full_row_names_a_test():
+    tests = Path(__file__).parents[1]
+    names = {path.stem for path in tests.rglob("test_*.py")}
+    for path in tests.rglob("test_*.py"):
+        names.update(re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE))
+    missing = {row.name: row.test for row in support.rows() if row.support.level == "full" and row.test not in names}
+    assert not missing
 
 
 def test_enough_is_implemented():

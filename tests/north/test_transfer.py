@@ -162,7 +162,7 @@ def test_splice_waits_for_data(bench):
 def test_nothing_is_lost_in_a_full_pipe(bench):
     g = bench.guest()
     source = make(g, content=bytes(100_000))
-    reader, writer = pipe(g, fc.O_NONBLOCK)
+    _, writer = pipe(g, fc.O_NONBLOCK)
     assert g("sendfile", writer, source, 0, 100_000) == 65536
     assert g("lseek", source, 0, 1) == 65536
     assert g("sendfile", writer, source, 0, 100_000) == -E.EAGAIN

@@ -9,10 +9,12 @@ Missing: managed memory (for platforms that have none of their own), RLIMIT_AS, 
 from pylitebox.abi import errno as E
 from pylitebox.abi import mman as mm
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot, Size, UInt
+from pylitebox.north.linux.disk import patiently
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Partial, syscall
 
@@ -55,14 +57,18 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
         raise KernelError(E.EACCES)
     if prot & mm.PROT_EXEC and file.location is not None and file.location.mount.flags & MS_NOEXEC:
         raise KernelError(E.EPERM)
+    # a shared mapping of a writable file can be made writable later, without another question to us
+    return patiently(file, lambda: _map(task, file, write=shared and file.writable))
+
+
+def _map(task: Task, file: File, *, write: bool) -> int | None:
     source = file.map_source()
     try:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
         if file.location is not None:
             task.kernel.note_mapping(source.key(), file.location)
-        # a shared mapping of a writable file can be made writable later, without another question to us
-        return task.thread.map_file(source, write=shared and file.writable)
+        return task.thread.map_file(source, write=write)
     finally:
         source.close()
 

@@ -8,11 +8,13 @@ Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ).
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi.stat import S_IFIFO, S_IFMT, is_dir, is_reg
-from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Fd, Int, Offset, Path, Size, UInt
+from pylitebox.north.linux.disk import patiently
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
@@ -23,7 +25,12 @@ MAX_OFFSET = (1 << 63) - 1
 def truncate(task: Task, path: Path, length: Offset) -> Result:
     if length < 0:
         raise KernelError(E.EINVAL)
-    ops.truncate(task, ops.resolve(task, path), length)
+    location = ops.resolve(task, path)
+    try:
+        ops.truncate(task, location, length)
+    except WouldBlock:
+        file = ops.open_location(task, location, fc.O_WRONLY)
+        return patiently(file, lambda: _truncate(file, length))
     return 0
 
 
@@ -34,6 +41,10 @@ def ftruncate(task: Task, fd: Fd, length: Offset) -> Result:
     file = opened(task, fd)
     if not file.writable or file.can_poll:
         raise KernelError(E.EINVAL)
+    return patiently(file, lambda: _truncate(file, length))
+
+
+def _truncate(file: File, length: int) -> int:
     file.truncate(length)
     return 0
 
@@ -64,6 +75,11 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
+    return patiently(file, lambda: _allocate(file, mode, offset, length))
+
+
+def _allocate(file: File, mode: int, offset: int, length: int) -> int:
+    assert file.inode is not None
     file.inode.allocate(mode, offset, length)
     return 0
 
