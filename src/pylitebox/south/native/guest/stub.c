@@ -362,8 +362,7 @@ __attribute__((noreturn)) static void template(void) {
     limit(RLIMIT_CORE, 0);
     if (config.address_space)
         limit(RLIMIT_AS, config.address_space);
-    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    restrict_files();
+    restrict_files(); // a domain of the guests' own within the guardian's, whom they may not signal, but who signals them
     filter(0, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 1);
     filter(1, 0, 0); // takes away what only starting needs
     close_injected();
@@ -389,8 +388,6 @@ __attribute__((noreturn)) static void template(void) {
 __attribute__((noreturn)) static void guard(long child, long target) {
     char byte;
     SYS(SYS_close, CONTROL_FD);
-    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    restrict_files();
     filter(2, 0, 0);
     while (child > 0 && SYS(SYS_read, LIFE_FD, &byte, 1) == -4)
         ;
@@ -414,6 +411,8 @@ __attribute__((used)) static void start(void) {
     SYS(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
     SYS(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
     SYS(SYS_rt_sigaction, SIGCHLD, ignore, 0, 8); // guests are reaped by the host
+    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    restrict_files();
     if (config.namespaces) {
         if (SYS(SYS_unshare, config.namespaces) < 0)
             SYS(SYS_exit_group, EXIT_STARTUP + 5);
