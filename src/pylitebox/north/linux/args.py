@@ -73,7 +73,7 @@ def _hex(value: object) -> str:
 
 def _octal(value: object) -> str:
     assert isinstance(value, int)
-    return f"0{value:o}"
+    return f"0{value:o}" if value else "0"
 
 
 def _dirfd(value: object) -> str:

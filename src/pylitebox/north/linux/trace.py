@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
+from pylitebox.abi.fcntl import O_CREAT, O_DIRECTORY, O_TMPFILE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.north.linux import table
 from pylitebox.north.linux.args import quote
@@ -39,6 +40,9 @@ PREVIEW = 48
 _INPUT = {"write": (1, 2), "pwrite64": (1, 2), "sendto": (1, 2)}
 #: Calls whose argument at an index is a buffer that they fill, with as many bytes as they return.
 _OUTPUT = {"read": 1, "pread64": 1, "recvfrom": 1, "readlink": 1, "readlinkat": 2, "getcwd": 0, "getrandom": 0}
+#: Calls whose argument at an index is the mode of a file that the flags before it may ask to make.
+_MODE = {"open": 2, "openat": 3}
+_CREATES = O_CREAT | O_TMPFILE & ~O_DIRECTORY
 _ADDRESSES = frozenset(("mmap", "brk", "mremap"))
 #: Calls that end what they were called by: nothing is left that a result could go to.
 _ENDS = frozenset(("exit", "exit_group", "rt_sigreturn"))
@@ -163,6 +167,9 @@ class Tracer:
                 parts.append(kind.show(decode(task, register)))
             except KernelError:
                 parts.append(f"{register:#x}" if register else "NULL")
+        mode = _MODE.get(row.name)
+        if mode is not None and not args[mode - 1] & _CREATES:
+            del parts[mode]  # open(2) looks at it only where it makes a file
         buffer = _INPUT.get(row.name)
         if buffer is not None:
             parts[buffer[0]] = self._preview(task, args[buffer[0]], args[buffer[1]], parts[buffer[0]])
