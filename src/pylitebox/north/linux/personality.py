@@ -44,6 +44,7 @@ FAMILIES = (
     "memory",
     "metadata",
     "opening",
+    "opening",
     "pipes",
     "poll",
     "process",

@@ -67,11 +67,13 @@ class Row:
 
     def entry(self) -> Entry:
         """The compiled decoder in front of the handler."""
-        return _compile(self, "handler({arguments})")
+        entry: Entry = _compile(self, "handler({arguments})")
+        return entry
 
     def decoder(self) -> Decode:
         """The arguments alone, decoded, for traces."""
-        return _compile(self, "({arguments})", leading_task=False)
+        decode: Decode = _compile(self, "({arguments})", leading_task=False)
+        return decode
 
 
 #: Every row, by name.
