@@ -18,6 +18,7 @@ from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.namespace import Namespace
+    from pylitebox.kernel.fs.tmpfs import TmpFs
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
@@ -58,6 +59,7 @@ class Kernel:
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.unix = UnixState()
+        self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         #: Where the files that were mapped lie, by MapSource.key(), for /proc/PID/maps; see `note_mapping`.
         self.mapped_files: dict[tuple[int, int], Location] = {}

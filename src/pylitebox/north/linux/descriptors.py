@@ -12,6 +12,7 @@ from pylitebox.kernel import locks
 from pylitebox.kernel.credentials import CAP_FOWNER
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import SETFL_MASK, File
+from pylitebox.kernel.memfd import MemfdFile
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
@@ -151,7 +152,14 @@ def _fcntl_rest(task: Task, file: File, command: int, argument: int) -> int:
 
 def _seals(file: File, command: int, seals: int) -> int:
     """The seals of a memory file (kernel/memfd.py); nothing else has any."""
-    raise KernelError(E.EINVAL)
+    if not isinstance(file, MemfdFile):
+        raise KernelError(E.EINVAL)
+    if command == fc.F_ADD_SEALS:
+        if not file.writable:
+            raise KernelError(E.EPERM)
+        file.inode.add_seals(seals)
+        return 0
+    return file.inode.seals
 
 
 # -- ioctl, flock -------------------------------------------------------------------------------------------------

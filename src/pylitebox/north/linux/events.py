@@ -1,15 +1,17 @@
-"""Descriptors that stand for events: epoll(7), eventfd(2), timerfd_create(2), signalfd(2); inotify(7) is refused."""
+"""Descriptors that stand for events: epoll(7), eventfd(2), timerfd_create(2), signalfd(2);
+memory: memfd_create(2). inotify(7) is refused."""
 
 from typing import Annotated
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import poll as po
 from pylitebox.abi import time as clocks
-from pylitebox.abi.fcntl import O_CLOEXEC, O_NONBLOCK
+from pylitebox.abi.fcntl import F_SEAL_SEAL, O_CLOEXEC, O_NONBLOCK
 from pylitebox.kernel.epoll import EpollFile
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.eventfd import EFD_SEMAPHORE, EventFile
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.memfd import F_SEAL_EXEC, make_memfd
 from pylitebox.kernel.signalfd import SignalFile
 from pylitebox.kernel.signals import masked
 from pylitebox.kernel.task import Task
@@ -222,6 +224,36 @@ def signalfd4(task: Task, fd: Fd, mask: Address, sizemask: Size, flags: OpenFlag
 @syscall("signalfd", x86_64=282, aarch64=None, support=Partial("as signalfd4"))
 def signalfd(task: Task, fd: Fd, mask: Address, sizemask: Size) -> Result:
     return signalfd4(task, fd, mask, sizemask, 0)
+
+
+# -- memfd --------------------------------------------------------------------------------------------------------
+
+_MFD_CLOEXEC, _MFD_ALLOW_SEALING, _MFD_NOEXEC_SEAL, _MFD_EXEC = 1, 2, 8, 16
+#: NAME_MAX less the prefix "memfd:" and its NUL.
+_MFD_NAME_MAX = 249
+
+
+@syscall(
+    "memfd_create",
+    x86_64=319,
+    aarch64=279,
+    support=Partial("MFD_HUGETLB: EINVAL; F_SEAL_WRITE: EBUSY once the file was mapped while it could be written"),
+)
+def memfd_create(task: Task, name: Address, flags: UInt) -> Result:
+    if flags & ~(_MFD_CLOEXEC | _MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL | _MFD_EXEC):
+        raise KernelError(E.EINVAL)
+    if flags & _MFD_EXEC and flags & _MFD_NOEXEC_SEAL:
+        raise KernelError(E.EINVAL)
+    try:
+        text = task.memory.read_cstring(name, _MFD_NAME_MAX + 1)
+    except KernelError as error:
+        raise KernelError(E.EINVAL if error.errno == E.ENAMETOOLONG else error.errno) from None
+    seals = 0 if flags & (_MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL) else F_SEAL_SEAL
+    if flags & _MFD_NOEXEC_SEAL:
+        seals |= F_SEAL_EXEC
+    executable = not flags & _MFD_NOEXEC_SEAL
+    file = make_memfd(task.kernel, text, task.cred, executable=executable, seals=seals)
+    return task.files.install(file, cloexec=bool(flags & _MFD_CLOEXEC))
 
 
 # -- inotify ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pylitebox.abi import mman as mm
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
+from pylitebox.kernel.memfd import MemfdFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot, Size, UInt
@@ -57,8 +58,11 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
         raise KernelError(E.EACCES)
     if prot & mm.PROT_EXEC and file.location is not None and file.location.mount.flags & MS_NOEXEC:
         raise KernelError(E.EPERM)
+    sealed = isinstance(file, MemfdFile) and file.inode.sealed_against_writing
+    if sealed and shared and prot & mm.PROT_WRITE:
+        raise KernelError(E.EPERM)
     # a shared mapping of a writable file can be made writable later, without another question to us
-    return patiently(file, lambda: _map(task, file, write=shared and file.writable))
+    return patiently(file, lambda: _map(task, file, write=shared and file.writable and not sealed))
 
 
 def _map(task: Task, file: File, *, write: bool) -> int | None:

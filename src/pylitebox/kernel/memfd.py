@@ -1,0 +1,123 @@
+"""memfd_create(2): a nameless file in memory, whose size and content can be sealed (man 2 fcntl, "File Sealing").
+
+All of one kernel's live on a hidden tmpfs of their own. Whether a writable mapping still exists is the platform's
+knowledge, so F_SEAL_WRITE is refused (EBUSY) once the file was mapped at all while it could be written.
+Missing: MFD_HUGETLB (EINVAL).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import (
+    F_SEAL_FUTURE_WRITE,
+    F_SEAL_GROW,
+    F_SEAL_SEAL,
+    F_SEAL_SHRINK,
+    F_SEAL_WRITE,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    O_RDWR,
+)
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.opened import RegularFile
+from pylitebox.kernel.fs.tmpfs import MemoryFile, TmpFs
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.credentials import Credentials
+    from pylitebox.kernel.fs.vfs import Location
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import MapSource
+
+F_SEAL_EXEC = 0x20
+_ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC
+_NO_WRITE = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+
+
+class MemfdInode(MemoryFile):
+    """The file; ``seals`` are F_SEAL_*."""
+
+    links = 0
+
+    def __init__(self, filesystem: TmpFs, name: bytes, mode: int, cred: Credentials, seals: int) -> None:
+        super().__init__(filesystem, mode, cred.fsuid, cred.fsgid)
+        self.name = name
+        self.seals = seals
+        self._mapped = False
+
+    def open(self, flags: int, location: Location) -> MemfdFile:
+        return MemfdFile(self, flags)
+
+    def add_seals(self, seals: int) -> None:
+        """EINVAL, EPERM, EBUSY."""
+        if seals & ~_ALL_SEALS:
+            raise KernelError(E.EINVAL)
+        if self.seals & F_SEAL_SEAL:
+            raise KernelError(E.EPERM)
+        if seals & F_SEAL_WRITE and self._mapped and not self.seals & F_SEAL_WRITE:
+            raise KernelError(E.EBUSY)
+        if seals & F_SEAL_EXEC and self.mode & 0o111:
+            seals |= F_SEAL_SHRINK | F_SEAL_GROW | _NO_WRITE
+        self.seals |= seals
+
+    @property
+    def sealed_against_writing(self) -> bool:
+        """No new writable mapping, no write."""
+        return bool(self.seals & _NO_WRITE)
+
+    def write_at(self, data: bytes | memoryview, offset: int) -> int:
+        if self.seals & _NO_WRITE or (self.seals & F_SEAL_GROW and offset + len(data) > self.size):
+            raise KernelError(E.EPERM)
+        return super().write_at(data, offset)
+
+    def truncate(self, size: int) -> None:
+        if self.seals & (F_SEAL_SHRINK if size < self.size else F_SEAL_GROW if size > self.size else 0):
+            raise KernelError(E.EPERM)
+        super().truncate(size)
+
+    def allocate(self, mode: int, offset: int, size: int) -> None:
+        if mode & ~FALLOC_FL_KEEP_SIZE and self.seals & _NO_WRITE:
+            raise KernelError(E.EPERM)
+        if not mode & FALLOC_FL_PUNCH_HOLE and self.seals & F_SEAL_GROW and offset + size > self.size:
+            raise KernelError(E.EPERM)
+        super().allocate(mode, offset, size)
+
+    def setattr(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        if mode is not None and self.seals & F_SEAL_EXEC and (mode ^ self.mode) & 0o111:
+            raise KernelError(E.EPERM)
+        super().setattr(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+    def map_source(self, *, write: bool) -> MapSource:
+        if not self.sealed_against_writing:
+            self._mapped = True
+        return super().map_source(write=write)
+
+
+class MemfdFile(RegularFile):
+    """An open one; it has no place in the tree."""
+
+    inode: MemfdInode
+
+    def __init__(self, inode: MemfdInode, flags: int = O_RDWR) -> None:
+        super().__init__(inode, flags, None)
+
+    def link_text(self) -> bytes:
+        return b"/memfd:" + self.inode.name + b" (deleted)"
+
+    def reopen(self, flags: int) -> MemfdFile:
+        return MemfdFile(self.inode, flags)
+
+
+def make_memfd(kernel: Kernel, name: bytes, cred: Credentials, *, executable: bool, seals: int) -> MemfdFile:
+    if kernel.memfds is None:
+        kernel.memfds = TmpFs(kernel)
+    return MemfdFile(MemfdInode(kernel.memfds, name, 0o777 if executable else 0o666, cred, seals))
