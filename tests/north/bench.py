@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pylitebox.abi import mman
 from pylitebox.abi.numbers import X86_64
+from pylitebox.abi.sched import CLONE_VM
 from pylitebox.kernel import process
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.descriptors import FileTable
@@ -49,6 +50,9 @@ class StillPlatform:
     def random(self, size: int) -> bytes:
         return bytes(range(256)) * (size // 256) + bytes(range(size % 256))
 
+    def cpu_count(self) -> int:
+        return 2
+
     def shared_buffer(self, name: str) -> MockBuffer:
         return MockBuffer(name)
 
@@ -71,6 +75,11 @@ class BenchThread:
 
     def complete(self, result: int) -> None:
         self.results.append(result)
+
+    def clone(self, child: Task, flags: int) -> int:
+        child.thread = BenchThread()  # type: ignore[assignment]
+        child.memory = self.memory if flags & CLONE_VM else MockMemory()
+        return child.tid
 
     def kick(self) -> None:
         self.kicks += 1

@@ -134,9 +134,8 @@ def pop(task: Task, context: MachineContext) -> int:
     unpacked = _UCONTEXT.unpack(task.memory.read(gregs[RSP], UCONTEXT_SIZE))
     _, _, base, flags, _, size, *registers, mask = unpacked
     state_address = registers[REGISTERS]
-    segments, kept = gregs[SEGMENTS], gregs[EFLAGS] & ~_USER_FLAGS
-    gregs[:REGISTERS] = registers[:REGISTERS]
-    gregs[SEGMENTS] = segments
+    kept = gregs[EFLAGS] & ~_USER_FLAGS
+    gregs[:EFLAGS] = registers[:EFLAGS]  # what follows describes a fault, or is not the guest's to set
     gregs[EFLAGS] = kept | registers[EFLAGS] & _USER_FLAGS
     context.set_fpstate(state_address)
     try:
