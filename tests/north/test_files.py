@@ -249,6 +249,19 @@ def test_sigpipe_ends_the_writer_that_waits(bench):
     assert other("dup", 77) == -E.EBADF  # the kernel goes on
 
 
+def test_a_waiting_read_holds_its_file(bench):
+    g, other = two_threads(bench)
+    reader, writer = pipe(g)
+    target = g.place(bytes(4))
+    assert g("read", reader, target, 4) is PARKED
+    assert other("close", reader) == 0
+    assert other("write", writer, b"abc", 3) == 3  # no EPIPE: somebody still reads
+    bench.run()
+    assert g.result == 3
+    set_action(other.task, SIGPIPE, Action(handler=SIG_IGN))
+    assert other("write", writer, b"abc", 3) == -E.EPIPE
+
+
 def test_large_transfers_move_in_turns(bench):
     g = bench.guest()
     fd = g("open", "f", O_RDWR | O_CREAT, 0o644)

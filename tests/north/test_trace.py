@@ -47,6 +47,14 @@ def test_calls_are_decoded(bench, lines):
     assert all(line.startswith(f"{g.task.tid:>5} ") and line.endswith(">\n") for line in lines)
 
 
+def test_names_of_one_prefix_are_kept_apart(bench, lines):
+    g = bench.guest()
+    for command in (fc.F_DUPFD, fc.F_GETFD, fc.F_SETFL, fc.F_SETOWN, fc.F_GETSIG, fc.F_ADD_SEALS):
+        g("fcntl", 9, command, 0)
+    names = [re.findall(r"F_\w+", line)[0] for line in calls(lines)]
+    assert names == ["F_DUPFD", "F_GETFD", "F_SETFL", "F_SETOWN", "F_GETSIG", "F_ADD_SEALS"]
+
+
 def test_what_cannot_be_read_is_a_number(bench, lines):
     g = bench.guest()
     g("chdir", 0x1234)

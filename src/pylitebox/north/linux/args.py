@@ -133,12 +133,12 @@ RwfFlags = Annotated[
     ),
 ]
 Prot = Annotated[int, Kind("x", flag_names(prefixed(mman, "PROT_"), zero="PROT_NONE"))]
-MapFlags = Annotated[
-    int,
-    Kind("x", flag_names({v: n for v, n in prefixed(mman, "MAP_").items() if n not in ("MAP_TYPE", "MAP_SHARED_VALIDATE")})),
-]
+_MAP_FLAGS = {v: n for v, n in prefixed(mman, "MAP_").items() if n not in {"MAP_TYPE", "MAP_SHARED_VALIDATE"}}
+MapFlags = Annotated[int, Kind("x", flag_names(_MAP_FLAGS))]
 CloneFlags = Annotated[int, Kind("x", _clone_flags)]
-FcntlCommand = Annotated[int, Kind(_U32, choice({v: n for v, n in prefixed(fc, "F_").items() if v not in (0, 1, 2) or n in ("F_DUPFD", "F_GETFD", "F_SETFD")}))]
+#: Other families of names share the prefix, and their numbers.
+_COMMANDS = {v: n for n, v in vars(fc).items() if n.startswith(("F_GET", "F_SET", "F_DUP", "F_OFD", "F_ADD", "F_NOT"))}
+FcntlCommand = Annotated[int, Kind(_U32, choice(_COMMANDS))]
 UnlinkFlags = Annotated[int, Kind(_S32, flag_names({fc.AT_REMOVEDIR: "AT_REMOVEDIR"}))]
 RenameFlags = Annotated[int, Kind(_U32, flag_names(prefixed(fc, "RENAME_")))]
 StatxMask = Annotated[

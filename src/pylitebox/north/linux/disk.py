@@ -10,6 +10,7 @@ from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.wait import Blocking, Result, Wait
+from pylitebox.north.linux.files import hold
 
 
 def patiently(file: File, step: Callable[[], int | None]) -> Result:
@@ -17,20 +18,16 @@ def patiently(file: File, step: Callable[[], int | None]) -> Result:
     try:
         return step()
     except WouldBlock:
-        return _retry(file, step)
+        return hold(_retry(file, step), file)
 
 
 def _retry(file: File, step: Callable[[], int | None]) -> Blocking:
-    file.references += 1  # another thread may close it meanwhile
-    try:
-        while True:
-            queues = file.wait_queues()
-            if not queues:
-                raise KernelError(E.EIO)
-            yield Wait(*queues, interruptible=False)
-            try:
-                return step()
-            except WouldBlock:
-                pass
-    finally:
-        file.put()
+    while True:
+        queues = file.wait_queues()
+        if not queues:
+            raise KernelError(E.EIO)
+        yield Wait(*queues, interruptible=False)
+        try:
+            return step()
+        except WouldBlock:
+            pass

@@ -208,8 +208,23 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
 # -- the generators -----------------------------------------------------------------------------------------------
 
 
+def hold(call: Blocking, *files: File) -> Blocking:
+    """Keep files open while a call on them is under way: another thread may close their descriptors meanwhile."""
+    for file in files:
+        file.references += 1
+    try:
+        return (yield from call)
+    finally:
+        for file in files:
+            file.put()
+
+
 def read_vector(task: Task, file: File, vector: list[Segment], offset: int | None, *, nonblocking: bool) -> Blocking:
     """Read into the buffers of ``vector``, from ``offset`` or from the file's position (None)."""
+    return hold(_read_vector(task, file, vector, offset, nonblocking=nonblocking), file)
+
+
+def _read_vector(task: Task, file: File, vector: list[Segment], offset: int | None, *, nonblocking: bool) -> Blocking:
     patient = not file.can_poll  # a wait is for the host's disk
     want = total(vector)
     done = turn = 0
@@ -250,6 +265,12 @@ def write_pieces(
 ) -> Blocking:
     """Write ``pieces`` one after another, at ``offset`` or at the file's position (None), until all is written.
     ``done`` bytes were written before."""
+    return hold(_write_pieces(task, file, pieces, offset, nonblocking=nonblocking, done=done), file)
+
+
+def _write_pieces(
+    task: Task, file: File, pieces: Iterator[bytes], offset: int | None, *, nonblocking: bool, done: int
+) -> Blocking:
     turn = done
     for piece in pieces:
         rest = yield from _write_piece(task, file, piece, offset, nonblocking=nonblocking, done=done)

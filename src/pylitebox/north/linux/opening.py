@@ -77,9 +77,10 @@ def _open(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: i
     files = task.files
     if len(files.files) >= files.limit:
         raise KernelError(E.EMFILE)
-    # RESOLVE_BENEATH and RESOLVE_IN_ROOT take absolute paths from the descriptor too
-    begin = path.lstrip(b"/") or b"." if resolve & _FROM_DIRECTORY else path
-    at = None if dirfd == fc.AT_FDCWD else start(task, dirfd, begin)
+    at = None
+    if dirfd != fc.AT_FDCWD:
+        # RESOLVE_BENEATH and RESOLVE_IN_ROOT take absolute paths from the descriptor too
+        at = start(task, dirfd, (path.lstrip(b"/") or b".") if resolve & _FROM_DIRECTORY else path)
     file = ops.open(task, path, flags, mode, at=at, resolve_flags=resolve)
     if isinstance(file, FifoFile) and not file.connected:
         return _open_fifo(task, file, cloexec=bool(flags & fc.O_CLOEXEC))

@@ -17,7 +17,7 @@ from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
-from pylitebox.north.linux.files import raise_sigpipe, read_vector, write_pieces
+from pylitebox.north.linux.files import hold, raise_sigpipe, read_vector, write_pieces
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
@@ -113,7 +113,7 @@ def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) ->
         raise KernelError(E.EBADF)
     if not _seekable(source) or sink.flags & O_APPEND or is_dir(source.stat().mode):
         raise KernelError(E.EINVAL)
-    return _sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT))
+    return hold(_sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT)), source, sink)
 
 
 def _seekable(file: File) -> bool:
@@ -160,7 +160,7 @@ def copy_file_range(
     length = min(length, max(0, source.stat().size - left.offset))
     if source.inode is sink.inode and abs(left.offset - right.offset) < length:
         raise KernelError(E.EINVAL)
-    return _copy_range(task, left, right, length)
+    return hold(_copy_range(task, left, right, length), source, sink)
 
 
 def _copy_range(task: Task, left: _Side, right: _Side, count: int) -> Blocking:
@@ -207,7 +207,8 @@ def splice(
             raise KernelError(E.EINVAL)
     nonblocking = bool(flags & SPLICE_F_NONBLOCK) or source.nonblocking or sink.nonblocking
     left, right = _Side(task, source, off_in), _Side(task, sink, off_out)
-    return _pump(source, sink, lambda: _splice_once(task, left, right, min(length, CHUNK)), nonblocking=nonblocking)
+    call = _pump(source, sink, lambda: _splice_once(task, left, right, min(length, CHUNK)), nonblocking=nonblocking)
+    return hold(call, source, sink)
 
 
 def _pump(source: File, sink: File, step: Callable[[], int], *, nonblocking: bool) -> Blocking:
@@ -276,7 +277,7 @@ def tee(task: Task, fd_in: Fd, fd_out: Fd, length: Size, flags: SpliceFlags) -> 
         return _write(task, sink, side, data) if data else 0
 
     nonblocking = bool(flags & SPLICE_F_NONBLOCK) or source.nonblocking or sink.nonblocking
-    return _pump(source, sink, step, nonblocking=nonblocking)
+    return hold(_pump(source, sink, step, nonblocking=nonblocking), source, sink)
 
 
 @syscall("vmsplice", x86_64=278, aarch64=75, support=Partial("the pages are copied"))
