@@ -1,5 +1,7 @@
-"""Descriptors that stand for events: epoll(7), eventfd(2), timerfd_create(2), signalfd(2);
-memory: memfd_create(2). inotify(7) is refused."""
+"""Descriptors for events and memory: epoll(7), eventfd(2), timerfd_create(2), signalfd(2), memfd_create(2).
+
+inotify(7) is refused.
+"""
 
 from typing import Annotated
 
