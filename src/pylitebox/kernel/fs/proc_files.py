@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pylitebox.kernel.fs.file import File
+    from pylitebox.kernel.fs.namespace import FsContext
     from pylitebox.kernel.fs.vfs import Mount
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import Area
@@ -61,6 +62,11 @@ def entry(name: str, mode: int = 0o444, write: Write | None = None) -> Callable[
 
 def _alive(process: Process, task: Task | None) -> Task | None:
     return task or process.leader or next(iter(process.tasks.values()), None)
+
+
+def _view(process: Process) -> FsContext | None:
+    """Its root and umask; none for init, which is no program."""
+    return process.fs
 
 
 def _memory(process: Process, task: Task | None, area: tuple[int, int]) -> bytes | None:
@@ -249,8 +255,11 @@ def _sizes(process: Process, task: Task | None) -> tuple[int, int, int]:
 
 def _mounts_of(kernel: Kernel, process: Process) -> Iterator[tuple[Mount, bytes, bytes]]:
     """Each mount that the process can see, with its mount point's path and its options."""
-    root = process.fs.root
-    for mount in kernel.namespace.mounts if kernel.namespace is not None else ():
+    if kernel.namespace is None:
+        return
+    view = _view(process)
+    root = view.root if view is not None else kernel.namespace.root
+    for mount in kernel.namespace.mounts:
         path = path_of(root, Location(mount, mount.root))
         if path.startswith(b"(unreachable)"):
             continue
@@ -342,9 +351,10 @@ def _stat(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 @entry("status")
 def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     shown = _alive(process, task)
+    view = _view(process)
     lines = [
         (b"Name", _name(process, task)),
-        (b"Umask", b"%04o" % process.fs.umask),
+        (b"Umask", b"%04o" % (view.umask if view is not None else 0)),
         (b"State", _STATES[_state(process, task)]),
         (b"Tgid", b"%d" % process.pid),
         (b"Ngid", b"0"),

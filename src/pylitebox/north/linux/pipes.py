@@ -32,6 +32,6 @@ def pipe2(task: Task, fds: Address, flags: OpenFlags) -> Result:
     return 0
 
 
-@syscall("pipe", x86_64=22, aarch64=None, support=Full, test="pipe")
+@syscall("pipe", x86_64=22, aarch64=None, support=Full, test="test_pipe")
 def pipe(task: Task, fds: Address) -> Result:
     return pipe2(task, fds, 0)
