@@ -572,10 +572,10 @@ def group_members(kernel: Kernel, pgid: int) -> list[Process]:
 def set_pgid(task: Task, pid: int, pgid: int) -> None:
     """setpgid(2)."""
     own = task.process
-    if pgid < 0:
-        raise KernelError(E.EINVAL)
     pid = pid or own.pid
     pgid = pgid or pid
+    if pgid < 0:
+        raise KernelError(E.EINVAL)
     process = task.kernel.processes.get(pid)
     if process is None:
         raise KernelError(E.ESRCH if pid not in task.kernel.tasks else E.EINVAL)
