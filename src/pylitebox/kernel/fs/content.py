@@ -172,7 +172,15 @@ class Content:
         if len(chunk) < start:
             chunk += bytes(start - len(chunk))
         self._chunks[index] = chunk
+        if base < self._backing_size and self._covered():
+            self._backing_size = 0
+            self._drop_backing()
         return chunk
+
+    def _covered(self) -> bool:
+        """Whether nothing is read from the backing file any more."""
+        last = (self._backing_size + CHUNK - 1) // CHUNK
+        return len(self._chunks) >= last and sum(index < last for index in self._chunks) == last
 
     def _charge(self, amount: int) -> None:
         if amount:
@@ -302,6 +310,8 @@ class Content:
         """Copy all that is still in the backing file; WouldBlock keeps what came so far."""
         if self._backing is None:
             return
+        if self._backing_size - self.charged > self._budget.limit - self._budget.used:
+            raise KernelError(E.ENOSPC)
         for index in range((self._backing_size + CHUNK - 1) // CHUNK):
             if index not in self._chunks:
                 self._writable(index, 0, 0)

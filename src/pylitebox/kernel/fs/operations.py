@@ -110,11 +110,16 @@ def open(  # noqa: A001 - named after the call
         if flags & O_DIRECTORY:
             raise KernelError(E.EINVAL)
         return _open_create(who, path, flags, mode, at, resolve_flags)
-    place = resolve(
-        who, path, at=at, follow=not flags & O_NOFOLLOW, directory=False, resolve_flags=resolve_flags
-    )
-    if flags & O_DIRECTORY and place.inode.mode & S_IFMT != S_IFDIR:
-        raise KernelError(E.ENOTDIR)
+    follow, directory = not flags & O_NOFOLLOW, bool(flags & O_DIRECTORY)
+    place = resolve(who, path, at=at, follow=follow, directory=directory, resolve_flags=resolve_flags)
+    try:
+        return open_location(who, place, flags)
+    except KernelError as error:
+        if error.errno != E.ESTALE:
+            raise
+    # the host replaced the file after it was looked up: look again, once
+    place.dentry.expires = 1
+    place = resolve(who, path, at=at, follow=follow, directory=directory, resolve_flags=resolve_flags)
     return open_location(who, place, flags)
 
 
@@ -389,12 +394,13 @@ def path_of(viewer: Who | Location, location: Location) -> bytes:
     names: list[bytes] = []
     while dentry is not root.dentry or mount is not root.mount:
         if dentry is mount.root:
-            if mount.parent is None or mount.mountpoint is None:
+            outside, point = mount.parent, mount.mountpoint
+            if outside is None or point is None:
                 # the base of the tree; it is the root when something is mounted over it, too
-                if root.mount.parent is None or _is_base(root):
+                if _is_base(root):
                     break
                 return b"(unreachable)/" + b"/".join(reversed(names))
-            mount, dentry = mount.parent, mount.mountpoint
+            mount, dentry = outside, point
             continue
         above = dentry.parent
         if above is None:  # a file without a name: pipe:[12]
@@ -407,9 +413,10 @@ def path_of(viewer: Who | Location, location: Location) -> bytes:
 def _is_base(root: Location) -> bool:
     mount, dentry = root.mount, root.dentry
     while dentry is mount.root:
-        if mount.parent is None or mount.mountpoint is None:
+        outside, point = mount.parent, mount.mountpoint
+        if outside is None or point is None:
             return True
-        mount, dentry = mount.parent, mount.mountpoint
+        mount, dentry = outside, point
     return False
 
 

@@ -241,6 +241,8 @@ class MemoryNode(MemoryInode):
 
 
 class MemoryDirectory(MemoryInode):
+    removed = False
+
     def __init__(self, filesystem: TmpFs, mode: int, uid: int, gid: int, *, ino: int | None = None) -> None:
         super().__init__(filesystem, S_IFDIR | mode & 0o7777, uid, gid, ino=ino)
         self.entries: dict[bytes, Inode] = {}
@@ -280,7 +282,7 @@ class MemoryDirectory(MemoryInode):
         return cred.fsuid, self.gid if self.mode & S_ISGID else cred.fsgid
 
     def _check_new(self, name: bytes) -> None:
-        if not self.links:
+        if self.removed:
             raise KernelError(E.ENOENT)
         if self.find(name) is not None:
             raise KernelError(E.EEXIST)
@@ -301,13 +303,13 @@ class MemoryDirectory(MemoryInode):
     def create(self, name: bytes, mode: int, cred: Credentials) -> Inode:
         self._check_new(name)
         uid, gid = self._ids(cred)
-        inode = MemoryFile(self.filesystem, mode, uid, gid)
+        inode = self.filesystem.new_file(mode, uid, gid)
         self.insert(name, inode)
         return inode
 
     def tmpfile(self, mode: int, cred: Credentials) -> Inode:
         uid, gid = self._ids(cred)
-        inode = MemoryFile(self.filesystem, mode, uid, gid)
+        inode = self.filesystem.new_file(mode, uid, gid)
         inode.links = 0
         return inode
 
@@ -362,8 +364,9 @@ class MemoryDirectory(MemoryInode):
         self.filesystem.slots.give(1)
         inode.own()
         if isinstance(inode, MemoryDirectory):
+            inode.removed = True
             inode.links = 0
-            self.links -= 1
+            self.links = max(self.links - 1, 2)
         else:
             inode.links -= 1
         inode.ctime_ns = self.filesystem.kernel.wall()
@@ -374,7 +377,7 @@ class MemoryDirectory(MemoryInode):
             raise KernelError(E.EINVAL)
         inode = self.lookup(name)
         other = newdir.find(newname)
-        if not newdir.links:
+        if newdir.removed:
             raise KernelError(E.ENOENT)
         assert isinstance(inode, MemoryInode)
         inode.own()
@@ -399,7 +402,7 @@ class MemoryDirectory(MemoryInode):
     def _moved(inode: Inode, old: MemoryDirectory, new: MemoryDirectory) -> None:
         """Each subdirectory's ``..`` is a link to its parent."""
         if old is not new and inode.mode & S_IFMT == S_IFDIR:
-            old.links -= 1
+            old.links = max(old.links - 1, 2)
             new.links += 1
 
 
@@ -434,6 +437,9 @@ class TmpFs(FileSystem):
 
     def new_directory(self, mode: int, uid: int, gid: int) -> MemoryDirectory:
         return MemoryDirectory(self, mode, uid, gid)
+
+    def new_file(self, mode: int, uid: int, gid: int) -> MemoryFile:
+        return MemoryFile(self, mode, uid, gid)
 
     def statfs(self) -> Statfs:
         space, slots = self.space, self.slots
