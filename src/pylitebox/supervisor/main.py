@@ -8,11 +8,11 @@ until the client is gone or the sandbox is done, and everything in it is ended.
 
 from __future__ import annotations
 
-import logging
 import os
 import resource
 import signal
 import socket
+import traceback
 
 from pylitebox.supervisor.protocol import Channel, ProtocolError
 
@@ -20,7 +20,6 @@ from pylitebox.supervisor.protocol import Channel, ProtocolError
 def preload() -> None:
     """Import all that a supervisor may ever need: once it is confined, it can open no module."""
     import linecache  # noqa: F401 - for log entries
-    import traceback  # noqa: F401
 
     from pylitebox.north.linux.personality import load_families
     from pylitebox.south.native import platform, streams  # noqa: F401
@@ -40,6 +39,8 @@ def main(fd: int) -> None:
         status = 0
     except (OSError, ProtocolError):  # the client is gone
         pass
+    except BaseException:  # noqa: BLE001 - an error of ours: to standard error, which is /dev/null unless debugged
+        traceback.print_exc()
     finally:
         os._exit(status)
 
@@ -79,7 +80,7 @@ def _serve(channel: Channel) -> None:
 
         composed: Composed = compose(channel, message)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-        channel.socket.setblocking(True)
+        channel.socket.settimeout(None)
         channel.send({"re": ident, "message": _explain(error)})
         return
     finally:
@@ -95,7 +96,4 @@ def _explain(error: Exception) -> str:
     """One sentence for the user."""
     if type(error).__module__.startswith("pylitebox") and str(error):
         return str(error)
-    logging.getLogger(__name__).debug("the sandbox could not be made", exc_info=True)
     return f"the sandbox could not be made: {type(error).__name__}: {error}"
-
-

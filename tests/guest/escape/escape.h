@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,23 +75,25 @@ __attribute__((noreturn)) static inline void contained(void) {
 }
 
 // A child that may die or hang; its wait status, 0 if it came to its end.
-#define CHILD_SECONDS 2
-#define IN_CHILD(...)                                                                                                      \
-    ({                                                                                                                     \
-        fflush(stdout);                                                                                                    \
-        int status_ = 0;                                                                                                   \
-        pid_t pid_ = fork();                                                                                               \
-        if (pid_ == 0) {                                                                                                   \
-            alarm(CHILD_SECONDS);                                                                                          \
-            __VA_ARGS__;                                                                                                   \
-            _exit(0);                                                                                                      \
-        }                                                                                                                  \
-        if (pid_ > 0)                                                                                                      \
-            while (waitpid(pid_, &status_, 0) < 0 && errno == EINTR)                                                       \
-                ;                                                                                                          \
-        if (WIFEXITED(status_) && WEXITSTATUS(status_) == ESCAPED)                                                               \
-            exit(ESCAPED);                                                                                                       \
-        status_;                                                                                                           \
+#ifndef CHILD_MS
+#define CHILD_MS 2000
+#endif
+#define IN_CHILD(...)                                                                                                     \
+    ({                                                                                                                    \
+        fflush(stdout);                                                                                                   \
+        int status_ = 0;                                                                                                  \
+        pid_t pid_ = fork();                                                                                              \
+        if (pid_ == 0) {                                                                                                  \
+            setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {CHILD_MS / 1000, CHILD_MS % 1000 * 1000}}, 0);        \
+            __VA_ARGS__;                                                                                                  \
+            _exit(0);                                                                                                     \
+        }                                                                                                                 \
+        if (pid_ > 0)                                                                                                     \
+            while (waitpid(pid_, &status_, 0) < 0 && errno == EINTR)                                                      \
+                ;                                                                                                         \
+        if (WIFEXITED(status_) && WEXITSTATUS(status_) == ESCAPED)                                                        \
+            exit(ESCAPED);                                                                                                \
+        status_;                                                                                                          \
     })
 
 // Whether a descriptor reads as the canary.

@@ -27,8 +27,8 @@ int main(int argc, char **argv) {
         });
         IN_CHILD({
             RAW(SYS_ftruncate, file, n), RAW(SYS_fallocate, file, 0, 0, n), RAW(SYS_fallocate, file, 0, n, n);
-            RAW(SYS_lseek, file, n, 0), RAW(SYS_write, file, "x", 1), RAW(SYS_sendfile, file, zero, 0, n);
-            RAW(SYS_copy_file_range, zero, 0, file, 0, n, 0), RAW(SYS_splice, zero, 0, ends[1], 0, n, 0);
+            RAW(SYS_lseek, file, n, 0), RAW(SYS_write, file, "x", 1), RAW(SYS_sendfile, ends[1], zero, 0, n);
+            RAW(SYS_copy_file_range, file, 0, file, 0, n, 0), RAW(SYS_splice, zero, 0, ends[1], 0, n, 0);
             RAW(SYS_setxattr, "/tmp/file", "user.x", small, n, 0), RAW(SYS_listxattr, "/tmp/file", small, n);
             RAW(SYS_mmap, 0, n, 3, MAP_SHARED, file, 0), RAW(SYS_brk, n), RAW(SYS_dup2, 0, n), RAW(436, 3, n, 0);
         });

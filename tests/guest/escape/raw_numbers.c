@@ -29,8 +29,8 @@ int main(int argc, char **argv) {
                 long i = (*at)++, nr = i % 1024, *a = patterns[i / 1024];
                 if (nr == SYS_exit || nr == SYS_exit_group)
                     continue;
-                struct timeval_ { long s, us; } limit[2] = {{0, 0}, {0, 50000}};
-                RAW(SYS_setitimer, 0, limit, 0);
+                struct itimerval limit = {.it_value = {0, 50000}};
+                RAW(SYS_setitimer, 0, &limit, 0);
                 RAW(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
                 if (getppid() != parent) // it forked: only one goes on
                     _exit(0);

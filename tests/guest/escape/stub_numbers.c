@@ -19,8 +19,8 @@ int main(int argc, char **argv) {
         if (child == 0) {
             while (*at < count) {
                 long i = (*at)++, nr = i % 600, *a = patterns[i / 600];
-                struct timeval_ { long s, us; } limit[2] = {{0, 0}, {0, 50000}};
-                RAW(SYS_setitimer, 0, limit, 0);
+                struct itimerval limit = {.it_value = {0, 50000}};
+                RAW(SYS_setitimer, 0, &limit, 0);
                 STUB_RAW(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
             }
             _exit(0);

@@ -57,7 +57,10 @@ class Listener:
 
     def send(self, ident: int, result: int) -> bool:
         """Finish a call with ``result`` (negative: an errno); False if its thread is gone."""
-        _pack_response(self._response, 0, ident, result, 0, 0)
+        try:
+            _pack_response(self._response, 0, ident, result, 0, 0)
+        except struct.error:  # no register holds that: an error of ours must not end the sandbox
+            _pack_response(self._response, 0, ident, -E.EIO, 0, 0)
         try:
             _ioctl(self.fd, _SEND, self._response)
         except OSError as error:

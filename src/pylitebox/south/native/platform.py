@@ -59,6 +59,10 @@ _NR_CLONE = 56
 _NR_MUNMAP = 11
 _NR_EXIT_GROUP = 231
 _NR_TGKILL = 234
+#: The faults that the stub catches.
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
+#: Seconds; a timer may be set to a time that epoll_wait cannot express.
+_LONGEST_WAIT = 86400.0
 _syscall = ctypes.PyDLL(None).syscall
 _syscall.restype = ctypes.c_long
 #: The auxiliary vector entries that say something about the machine, not about the template.
@@ -169,7 +173,7 @@ class NativePlatform:
         if deadline is None:
             timeout = -1.0
         else:
-            timeout = max(0, deadline - time.monotonic_ns()) / 1e9
+            timeout = min(_LONGEST_WAIT, max(0, deadline - time.monotonic_ns()) / 1e9)
         listener = self.listener.fd
         for fd, events in self._epoll.poll(timeout, 16):
             if fd == listener:
@@ -293,7 +297,7 @@ class NativePlatform:
                 context = SignalContext(thread.memory, args[2])
                 thread.request, thread.frame = request, args[2]
                 self._finish_safe_point(thread, context, self.events.sigreturn(task, context))
-            elif request == VFORK:
+            elif request == VFORK and args[2] < 1 << 31:
                 self._reply(thread, self.events.vfork_wait(task, args[2]))
             elif request == CLONE_FAILED:
                 self._clone_failed(thread, task, args[2])
@@ -328,8 +332,10 @@ class NativePlatform:
         thread.request, thread.frame = SAFE_POINT, frame
         if signo == KICK:
             go_on = self.events.safe_point(task, context)
+        elif signo in _FAULTS:
+            go_on = self.events.fault(task, context, signo, context.siginfo())
         else:
-            go_on = self.events.fault(task, context, signo & 0x7F, context.siginfo())
+            raise KernelError(E.EINVAL)  # no signal that the stub catches
         self._finish_safe_point(thread, context, go_on)
 
     # -- clone ------------------------------------------------------------------------------------------------
@@ -493,9 +499,11 @@ class NativePlatform:
         self.strangers += 1
         log.warning("host thread %d made a notification that no guest of ours can make: ended", tid)
         try:
-            os.kill(tid, signal.SIGKILL)
-        except OSError:
-            pass
+            with open(f"/proc/{tid}/status", "rb") as status:
+                tgid = next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
+        except (OSError, StopIteration):
+            return  # gone already
+        self.tgkill(tgid, tid, signal.SIGKILL)
 
     def _template(self, ident: int, tid: int, args: list[int]) -> None:
         self._template_ident = ident

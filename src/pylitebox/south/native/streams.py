@@ -54,7 +54,7 @@ class FdStream:
     def read(self, size: int) -> bytes:
         try:
             if self._socket is not None:
-                return self._socket.recv(size, socket.MSG_DONTWAIT)
+                return self._socket.recvmsg(size, 0, socket.MSG_DONTWAIT)[0]
             return os.read(self._fd, size)
         except BlockingIOError:
             raise WouldBlock from None

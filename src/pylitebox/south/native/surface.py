@@ -357,6 +357,7 @@ SUPERVISOR: tuple[Rule, ...] = (
         "receives and answers the guests' calls",
     ),
     plain("epoll_wait", "the loop"),
+    plain("poll", "whether a console stream is ready"),
     plain("epoll_ctl", "what the loop waits for"),
     plain("recvmsg", "orders of the client, with the descriptors of a program's streams"),
     plain("sendto", "answers to the client; console streams that are sockets"),
@@ -375,7 +376,6 @@ SUPERVISOR: tuple[Rule, ...] = (
     only("pidfd_send_signal", [one_of(1, [SIGKILL], "SIGKILL")], _EPERM, "ends a guest process"),
     plain("wait4", "reaps the guardian"),
     plain("getrandom", "randomness for guests"),
-    plain("rt_sigreturn", "returns from a signal handler of its own"),
     plain("exit_group", "ends"),
 )
 
