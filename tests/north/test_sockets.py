@@ -37,13 +37,12 @@ def receive(g: AnyGuest, fd: int, size: int = 100, flags: int = 0) -> bytes | in
     return bytes(buffer[:result]) if result >= 0 else result
 
 
-def message(g: AnyGuest, data: bytes, control: bytes | bytearray, room: int | None = None) -> tuple[bytearray, int, int]:
+def message(g: AnyGuest, data: bytes, control: bytes) -> tuple[bytearray, int, int]:
     """A msghdr over copies of the data and the control buffer, and the addresses of both."""
     data_at = g.place(data)
-    control_at = g.place(bytes(control)) if control else 0
+    control_at = g.place(control) if control else 0
     vector = g.place(struct.pack("<QQ", data_at, len(data)))
-    size = len(control) if room is None else room
-    return bytearray(struct.pack("<QI4xQQQQi4x", 0, 0, vector, 1, control_at, size, 0)), data_at, control_at
+    return bytearray(struct.pack("<QI4xQQQQi4x", 0, 0, vector, 1, control_at, len(control), 0)), data_at, control_at
 
 
 def rights(*fds: int) -> bytes:

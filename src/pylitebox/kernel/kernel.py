@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
+from pylitebox.kernel.fs.mapped import MappedFiles
 from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
@@ -19,7 +20,6 @@ from pylitebox.kernel.wait import Scheduler
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
-    from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
 
@@ -61,8 +61,7 @@ class Kernel:
         self.unix = UnixState()
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
-        #: Where the files that were mapped lie, by MapSource.key(), for /proc/PID/maps; see `note_mapping`.
-        self.mapped_files: dict[tuple[int, int], Location] = {}
+        self.mapped_files = MappedFiles()
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
@@ -84,13 +83,6 @@ class Kernel:
         """The device number of a new file system."""
         self._last_minor += 1
         return makedev(0, self._last_minor)
-
-    def note_mapping(self, key: tuple[int, int], location: Location) -> None:
-        """Remember what file a :class:`~pylitebox.kernel.platform.MapSource` stands for; the oldest are forgotten."""
-        mapped = self.mapped_files
-        if key not in mapped and len(mapped) >= 4096:
-            del mapped[next(iter(mapped))]
-        mapped[key] = location
 
     # -- results ----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
@@ -19,17 +19,19 @@ from pylitebox.kernel import process as processes
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
-from pylitebox.kernel.fs.file import File
-from pylitebox.kernel.fs.namespace import FsContext
-from pylitebox.kernel.kernel import Kernel
-from pylitebox.kernel.platform import HostStream
 from pylitebox.kernel.signals import SigInfo, post_process
 from pylitebox.kernel.stream import StreamFile
-from pylitebox.kernel.task import Process
 from pylitebox.kernel.wait import Blocking, Wait
 from pylitebox.north.linux.exec import SpawnRequest, spawn
 from pylitebox.supervisor.caller import Caller
 from pylitebox.supervisor.protocol import CHUNK, Message, ProtocolError
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.fs.file import File
+    from pylitebox.kernel.fs.namespace import FsContext
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import HostStream
+    from pylitebox.kernel.task import Process
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +56,7 @@ class NewStream(Protocol):
 class Session:
     """One client. ``send`` queues an answer or event; ``ended`` is set when the sandbox is to end."""
 
-    def __init__(
-        self, kernel: Kernel, send: Callable[[dict[str, object], bytes], None], new_stream: NewStream
-    ) -> None:
+    def __init__(self, kernel: Kernel, send: Callable[[dict[str, object], bytes], None], new_stream: NewStream) -> None:
         assert kernel.namespace is not None
         self.kernel = kernel
         self.ended = False
@@ -140,7 +140,9 @@ class Session:
             self._check_cwd(caller, request.cwd)
             process = spawn(self.kernel, request)
         except KernelError as error:
-            raise error if isinstance(error, PathError) else PathError(error.errno, message.path("executable")) from None
+            if isinstance(error, PathError):
+                raise
+            raise PathError(error.errno, message.path("executable")) from None
         finally:
             for file in files.values():
                 file.put()
@@ -199,7 +201,8 @@ class Session:
             termios=_hex(entry.get("termios"), 36),
             winsize=_hex(entry.get("winsize"), 8),
         )
-        return StreamFile(stream, fc.O_WRONLY if write else fc.O_RDONLY)
+        uid, gid = _uid(message, "uid"), _uid(message, "gid")
+        return StreamFile(stream, fc.O_WRONLY if write else fc.O_RDONLY, uid=uid, gid=gid)
 
     def _signal(self, caller: Caller, message: Message) -> Serving:
         process = self.kernel.processes.get(message.number("pid"))

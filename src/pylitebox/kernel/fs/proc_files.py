@@ -13,10 +13,10 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import resource as rs
 from pylitebox.abi import signal as sg
 from pylitebox.abi.fcntl import O_CLOEXEC
-from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
+from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE, page_up
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.fs.operations import link_path, path_of
+from pylitebox.kernel.fs.operations import path_of
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOEXEC, MS_NOSUID, Location
 
 if TYPE_CHECKING:
@@ -163,8 +163,19 @@ def _loginuid(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 
 
 def _areas(process: Process, task: Task | None) -> list[Area]:
+    """What is mapped; of the room that a platform reserves for brk(2), only what is in use."""
     task = _alive(process, task)
-    return task.thread.areas() if task is not None and task.thread is not None else []
+    if task is None or task.thread is None:
+        return []
+    low, high = process.layout.brk_start, page_up(process.layout.brk)
+    areas = []
+    for area in task.thread.areas():
+        if area.source is None and high < area.end <= process.layout.brk_limit and area.start >= low:
+            if area.start >= high:
+                continue
+            area.end = high
+        areas.append(area)
+    return areas
 
 
 @entry("maps")
@@ -204,11 +215,7 @@ def _permissions(area: Area) -> bytes:
 
 def _mapped_file(kernel: Kernel, process: Process, source: tuple[int, int]) -> tuple[int, int, bytes]:
     """Device, inode and path of a mapped file, as the guest knows them; nothing of the host's."""
-    location = kernel.mapped_files.get(source)
-    if location is None:
-        return 0, source[1], b""
-    stat = location.inode.stat()
-    return stat.dev, stat.ino, link_path(process.fs.root, location)
+    return kernel.mapped_files.find(source, process.fs.root) or (0, source[1], b"")
 
 
 @entry("oom_adj")
@@ -301,12 +308,12 @@ def _mountinfo(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 
 
 def _state(process: Process, task: Task | None) -> bytes:
-    if not process.tasks or process.state in ("zombie", "dead"):
+    if process.state in ("zombie", "dead"):
         return b"Z"
     if process.state == "stopped":
         return b"T"
     task = _alive(process, task)
-    return b"S" if task is not None and task.call is not None else b"R"
+    return b"R" if task is not None and task.call is None else b"S"
 
 
 _STATES = {b"R": b"R (running)", b"S": b"S (sleeping)", b"T": b"T (stopped)", b"Z": b"Z (zombie)"}
@@ -370,7 +377,9 @@ def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
             (b"FDSize", b"%d" % max(64, 1 << max(shown.files.files, default=0).bit_length())),
             (b"Groups", b"".join(b"%d " % group for group in cred.groups)),
         ]
-        lines += [(b"VmSize", b"%8d kB" % (_sizes(process, task)[0] * 4))]
+        total, text, data = _sizes(process, task)
+        sizes = ((b"VmPeak", total), (b"VmSize", total), (b"VmHWM", total), (b"VmRSS", total))
+        lines += [(name, b"%8d kB" % (pages * 4)) for name, pages in (*sizes, (b"VmData", data), (b"VmExe", text))]
     else:
         lines += [(b"Uid", b"\t".join([b"%d" % process.last_uid] * 4)), (b"Gid", b"0\t0\t0\t0")]
     own, shared, blocked, ignored, caught = _masks(process, task)

@@ -196,6 +196,7 @@ class _MagicLink(Inode):
     """A link that leads to a place or an open file itself, whatever its text says."""
 
     magic = True
+    size = 64  # as Linux says, whatever the text
 
     def __init__(
         self,

@@ -237,7 +237,7 @@ class _Space:
         source = executable.file.map_source()
         self.sources.append(source)
         if executable.file.location is not None:
-            self.kernel.note_mapping(source.key(), executable.file.location)
+            self.kernel.mapped_files.note(source.key(), executable.file.location)
         self.loader.add(file, source, executable.file.stat().size, bias)
 
     def add_program(self, file: elf.Elf, executable: Executable) -> None:

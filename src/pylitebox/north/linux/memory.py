@@ -71,7 +71,7 @@ def _map(task: Task, file: File, *, write: bool) -> int | None:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
         if file.location is not None:
-            task.kernel.note_mapping(source.key(), file.location)
+            task.kernel.mapped_files.note(source.key(), file.location)
         return task.thread.map_file(source, write=write)
     finally:
         source.close()

@@ -228,7 +228,7 @@ def getpeername(task: Task, fd: Fd, addr: Address, addrlen: Address) -> Result:
     return 0
 
 
-@syscall("shutdown", x86_64=48, aarch64=210, support=Full, test="test_unix_streams")
+@syscall("shutdown", x86_64=48, aarch64=210, support=Full, test="test_sockets")
 def shutdown(task: Task, fd: Fd, how: UInt) -> Result:
     file = _socket(task, fd)
     if how > so.SHUT_RDWR:
