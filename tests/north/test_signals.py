@@ -9,6 +9,7 @@ import pytest
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
+from pylitebox.kernel import signal_state
 from pylitebox.kernel import signals as ks
 from pylitebox.kernel.signals import Action, SigInfo
 from pylitebox.north.linux.x86_64 import sigframe
@@ -549,7 +550,7 @@ def test_users_signal_their_own_processes_only(bench: Bench) -> None:
 
 
 def test_the_queue_is_bounded(bench: Bench, guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ks, "MAX_QUEUED", 3)
+    monkeypatch.setattr(signal_state, "MAX_QUEUED", 3)
     guest("rt_sigprocmask", sg.SIG_BLOCK, sigset(40), 0, 8)
     info = struct.pack("<iii", 0, 0, sg.SI_QUEUE).ljust(128, b"\0")
     pid = guest.task.process.pid

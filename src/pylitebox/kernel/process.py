@@ -1,10 +1,8 @@
-"""The life of processes and threads: boot, clone, exec, exit, reaping; process groups and sessions.
+"""The life of processes and threads: boot, clone, exec; what ends them is in exit.py.
 
-Pid 1 is the kernel's own: it has no thread, takes over orphans and reaps them. A process is a zombie from its end
-until its parent waits for it (at once if the parent ignores SIGCHLD). The host process behind it is ended in the same
-moment; nothing of the guest's state depends on when the host is done with that.
+Pid 1 is the kernel's own: it has no thread, takes over orphans and reaps them.
 
-Missing: controlling terminals (no SIGHUP when a session leader ends), PID namespaces, ptrace.
+Missing: PID namespaces, ptrace.
 """
 
 from __future__ import annotations
@@ -16,21 +14,24 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import resource as rl
 from pylitebox.abi import sched as sd
 from pylitebox.abi import signal as sg
-from pylitebox.abi import wait as status_word
 from pylitebox.kernel import itimers
 from pylitebox.kernel.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Credentials
 from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import NO_MEMORY
-from pylitebox.kernel.robust import exit_robust_list
-from pylitebox.kernel.signals import (
-    SigInfo,
-    child_info,
-    orphaned_group,
-    post_process,
-    recompute,
-    retarget,
+from pylitebox.kernel.exit import (
+    cpu_times,
+    drop_task,
+    end_info,
+    exit_process,
+    exit_task,
+    kill_all,
+    leave_memory,
+    reap,
+    release_shared,
+    unlink,
 )
+from pylitebox.kernel.groups import find, group_members, new_session, set_pgid
+from pylitebox.kernel.signals import recompute
 from pylitebox.kernel.task import Layout, Process, Task
 from pylitebox.kernel.wait import Blocking, Wait
 
@@ -39,6 +40,24 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import GuestThread
+
+#: The life of processes is one interface: what ends it (exit.py) and what orders it (groups.py) is part of it.
+__all__ = [
+    "boot",
+    "clone",
+    "commit_exec",
+    "cpu_times",
+    "create",
+    "end_info",
+    "exit_process",
+    "exit_task",
+    "find",
+    "group_members",
+    "kill_all",
+    "new_session",
+    "reap",
+    "set_pgid",
+]
 
 INIT_PID = 1
 _NAMESPACES = (
@@ -242,12 +261,12 @@ def _copy_layout(old: Layout) -> Layout:
 def forget_clone(child: Task) -> None:
     """A clone failed in the host: the child never was."""
     process = child.process
-    _drop_task(child)
+    drop_task(child)
     if child.tid == process.pid:
         process.state = "dead"
         process.files.release()
-        _release_shared(process)
-        _unlink(process)
+        release_shared(process)
+        unlink(process)
         process.vforked = False
         process.vfork_queue.wake()
         process.exit_queue.wake()
@@ -258,209 +277,6 @@ def wait_vfork(child: Process) -> Blocking:
     while child.vforked:
         yield Wait(child.vfork_queue, interruptible=False)
     return child.pid
-
-
-# -- the end --------------------------------------------------------------------------------------------------
-
-
-def _drop_task(task: Task) -> None:
-    """Take a thread out of all tables; nothing of it is left to wake."""
-    kernel, process = task.kernel, task.process
-    task.exiting = True
-    task.signal_pending = False
-    kernel.scheduler.cancel(task)
-    if kernel.tasks.get(task.tid) is task:
-        del kernel.tasks[task.tid]
-    if process.tasks.get(task.tid) is task:
-        del process.tasks[task.tid]
-    task.pending.discard(~0, kernel)
-    if task.files is not process.files:
-        task.files.release()
-        task.files = process.files
-    task.thread = None
-    task.memory = NO_MEMORY
-
-
-def _leave_memory(task: Task) -> None:
-    """mm_release(): robust futexes, and the word that pthread_join waits for (the host's business where it owns it)."""
-    exit_robust_list(task)
-    if task.clear_child_tid and not task.kernel.platform.delegates_memory:
-        try:
-            task.memory.write(task.clear_child_tid, bytes(4))
-        except KernelError:
-            pass
-    task.clear_child_tid = 0
-
-
-def exit_task(task: Task, code: int) -> None:
-    """exit(2): one thread ends; with the last one its process does, whose status is then the leader's."""
-    process = task.process
-    if task.tid == process.pid:
-        process.status = status_word.exited(code)
-    if len(process.tasks) == 1:
-        status = process.status if process.pid not in process.tasks else status_word.exited(code)
-        exit_process(process, status, caller=task)
-        return
-    _leave_memory(task)
-    thread = task.thread
-    process.last_uid = task.cred.uid
-    _drop_task(task)
-    retarget(process, task, ~0)
-    if thread is not None:
-        thread.exit()
-
-
-def exit_process(process: Process, status: int, *, caller: Task | None = None) -> None:
-    """End a process with a wait status, at once. ``caller``: the thread that is inside its own exit_group(2)."""
-    if process.state in {"zombie", "dead"}:
-        return
-    kernel = process.kernel
-    was_stopped, process.state = process.state == "stopped", "zombie"
-    process.status = status
-    process.used_times = cpu_times(process)
-    thread: GuestThread | None = None
-    tasks = list(process.tasks.values())
-    for task in tasks:
-        _leave_memory(task)
-        process.last_uid = task.cred.uid
-    for task in tasks:
-        if task is caller or thread is None:
-            thread = task.thread or thread
-        _drop_task(task)
-    if thread is not None:
-        if caller is not None:
-            thread.exit()
-        else:
-            thread.kill()
-    itimers.cancel_all(process)
-    process.pending.discard(~0, kernel)
-    process.files.release()
-    _release_shared(process)
-    process.vforked = False
-    process.vfork_queue.wake()
-    if was_stopped:
-        process.waited_stop = True
-    process.continued = False
-    _orphan_children(process)
-    _notify_end(process)
-    process.exit_queue.wake()
-
-
-def _release_shared(process: Process) -> None:
-    process.actions.users -= 1
-    if process.fs is not None:
-        process.fs.users -= 1
-
-
-def cpu_times(process: Process) -> tuple[int, int]:
-    """User and system time (ns) that the process has used, as far as the platform can tell."""
-    for task in process.tasks.values():
-        measure = getattr(task.thread, "cpu_times", None)
-        if measure is not None:
-            user, system = measure()
-            return int(user), int(system)
-    return process.used_times
-
-
-def _reaper(process: Process) -> Process:
-    """Who takes over the children: the nearest subreaper above, else pid 1 (man 2 prctl)."""
-    init = process.kernel.init
-    assert init is not None
-    above = process.parent
-    while above is not None and above is not init:
-        if above.subreaper and above.state not in {"zombie", "dead"}:
-            return above
-        above = above.parent
-    return init
-
-
-def _orphan_children(process: Process) -> None:
-    children = list(process.children.values())
-    if not children:
-        _orphan_group(process, process)
-        return
-    reaper = _reaper(process)
-    process.children.clear()
-    _orphan_group(process, process)
-    for child in children:
-        if child.pdeathsig and child.state not in {"zombie", "dead"}:
-            post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
-        was_orphaned = orphaned_group(child)
-        child.parent = reaper
-        child.exit_signal = sg.SIGCHLD
-        reaper.children[child.pid] = child
-        if child.state == "zombie":
-            _notify_end(child)
-        elif not was_orphaned:
-            _orphan_group(child, None)
-
-
-def _orphan_group(process: Process, ending: Process | None) -> None:
-    """A group that becomes orphaned while it has stopped members gets SIGHUP and SIGCONT (POSIX 2.4.3, _exit)."""
-    kernel, pgid, sid = process.kernel, process.pgid, process.sid
-    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
-    if not any(p.state == "stopped" for p in members):
-        return
-    if ending is not None:
-        parent = ending.parent
-        if parent is None or parent.pgid == pgid or parent.sid != sid:
-            return  # its end changes nothing for the group
-    if orphaned_group(process, ending):
-        for member in members:
-            post_process(member, SigInfo(sg.SIGHUP, sg.SI_KERNEL))
-            post_process(member, SigInfo(sg.SIGCONT, sg.SI_KERNEL))
-
-
-def _notify_end(process: Process) -> None:
-    """Tell the parent of a zombie; who doesn't want to know has it reaped at once."""
-    parent = process.parent
-    if parent is None or parent is process.kernel.init or parent.state in {"zombie", "dead"}:
-        reap(process)
-        return
-    action = parent.actions.get(sg.SIGCHLD)
-    unwanted = process.exit_signal == sg.SIGCHLD and (
-        action.handler == sg.SIG_IGN or bool(action.flags & sg.SA_NOCLDWAIT)
-    )
-    if process.exit_signal and not (unwanted and action.handler == sg.SIG_IGN):
-        post_process(parent, end_info(process, process.exit_signal))
-    if unwanted:
-        reap(process)
-    parent.child_queue.wake()
-
-
-def end_info(process: Process, signo: int = sg.SIGCHLD) -> SigInfo:
-    """The siginfo of a zombie, for SIGCHLD and waitid(2)."""
-    status = process.status
-    if status & 0x7F:
-        code = sg.CLD_DUMPED if status & 0x80 else sg.CLD_KILLED
-        return child_info(process, code, status & 0x7F, signo)
-    return child_info(process, sg.CLD_EXITED, status >> 8 & 0xFF, signo)
-
-
-def reap(process: Process) -> None:
-    """Forget a zombie; its times go to its parent."""
-    process.state = "dead"
-    parent = process.parent
-    if parent is not None:
-        user, system = parent.children_times
-        for more_user, more_system in (process.used_times, process.children_times):
-            user += more_user
-            system += more_system
-        parent.children_times = (user, system)
-    _unlink(process)
-
-
-def _unlink(process: Process) -> None:
-    process.kernel.processes.pop(process.pid, None)
-    if process.parent is not None:
-        process.parent.children.pop(process.pid, None)
-
-
-def kill_all(kernel: Kernel) -> None:
-    """End every process of the sandbox."""
-    for process in list(kernel.processes.values()):
-        if process is not kernel.init:
-            exit_process(process, status_word.signaled(sg.SIGKILL))
 
 
 # -- exec -----------------------------------------------------------------------------------------------------
@@ -481,9 +297,9 @@ def commit_exec(
     kernel, process = task.kernel, task.process
     old_thread = task.thread
     for other in list(process.tasks.values()):
-        _leave_memory(other)
+        leave_memory(other)
         if other is not task:
-            _drop_task(other)
+            drop_task(other)
     if task.tid != process.pid:
         del kernel.tasks[task.tid], process.tasks[task.tid]
         task.tid = process.pid
@@ -549,54 +365,3 @@ def exec_credentials(cred: Credentials) -> Credentials:
         effective=effective,
         securebits=cred.securebits & ~0x10,  # SECBIT_KEEP_CAPS
     )
-
-
-# -- groups and sessions --------------------------------------------------------------------------------------
-
-
-def find(kernel: Kernel, pid: int) -> Process:
-    """The process with this id (or with a thread of this id), zombies included; ESRCH."""
-    process = kernel.processes.get(pid)
-    if process is None:
-        task = kernel.tasks.get(pid)
-        if task is None:
-            raise KernelError(E.ESRCH)
-        process = task.process
-    return process
-
-
-def group_members(kernel: Kernel, pgid: int) -> list[Process]:
-    return [process for process in kernel.processes.values() if process.pgid == pgid]
-
-
-def set_pgid(task: Task, pid: int, pgid: int) -> None:
-    """setpgid(2)."""
-    own = task.process
-    pid = pid or own.pid
-    pgid = pgid or pid
-    if pgid < 0:
-        raise KernelError(E.EINVAL)
-    process = task.kernel.processes.get(pid)
-    if process is None:
-        raise KernelError(E.ESRCH if pid not in task.kernel.tasks else E.EINVAL)
-    if process.parent is own:
-        if process.sid != own.sid:
-            raise KernelError(E.EPERM)
-        if process.exec_count:
-            raise KernelError(E.EACCES)
-    elif process is not own:
-        raise KernelError(E.ESRCH)
-    if process.sid == process.pid:
-        raise KernelError(E.EPERM)
-    if pgid != pid and not any(member.sid == own.sid for member in group_members(task.kernel, pgid)):
-        raise KernelError(E.EPERM)
-    process.pgid = pgid
-
-
-def new_session(task: Task) -> int:
-    """setsid(2)."""
-    process = task.process
-    if process.sid == process.pid or group_members(task.kernel, process.pid):
-        raise KernelError(E.EPERM)
-    process.sid = process.pgid = process.pid
-    return process.sid

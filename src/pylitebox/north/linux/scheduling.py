@@ -53,7 +53,7 @@ def _chosen(task: Task, which: int, who: int) -> list[Task]:
     return found
 
 
-@syscall("getpriority", x86_64=140, aarch64=141, support=Full, test="test_scheduling")
+@syscall("getpriority", x86_64=140, aarch64=141, support=Full, test="test_system")
 def getpriority(task: Task, which: Int, who: Int) -> Result:
     return 20 - min(other.sched.nice for other in _chosen(task, which, who))
 
@@ -127,7 +127,7 @@ def sched_setscheduler(task: Task, tid: Pid, policy: SchedPolicy, param: Address
     return 0
 
 
-@syscall("sched_getscheduler", x86_64=145, aarch64=120, support=Full, test="test_scheduling")
+@syscall("sched_getscheduler", x86_64=145, aarch64=120, support=Full, test="test_system")
 def sched_getscheduler(task: Task, tid: Pid) -> Result:
     sched = _thread(task, tid).sched
     return sched.policy | (_RESET_ON_FORK if sched.reset_on_fork else 0)
@@ -144,7 +144,7 @@ def sched_setparam(task: Task, tid: Pid, param: Address) -> Result:
     return 0
 
 
-@syscall("sched_getparam", x86_64=143, aarch64=121, support=Full, test="test_scheduling")
+@syscall("sched_getparam", x86_64=143, aarch64=121, support=Full, test="test_system")
 def sched_getparam(task: Task, tid: Pid, param: Address) -> Result:
     if tid < 0 or not param:
         raise KernelError(E.EINVAL)
@@ -182,7 +182,7 @@ def sched_setattr(task: Task, tid: Pid, attr: Address, flags: UInt) -> Result:
     return 0
 
 
-@syscall("sched_getattr", x86_64=315, aarch64=275, support=Full, test="test_scheduling")
+@syscall("sched_getattr", x86_64=315, aarch64=275, support=Full, test="test_system")
 def sched_getattr(task: Task, tid: Pid, attr: Address, size: UInt, flags: UInt) -> Result:
     if not attr or tid < 0 or flags or not _ATTR_SIZE_VER0 <= size <= 4096:
         raise KernelError(E.EINVAL)
@@ -194,7 +194,7 @@ def sched_getattr(task: Task, tid: Pid, attr: Address, size: UInt, flags: UInt) 
     return 0
 
 
-@syscall("sched_get_priority_max", x86_64=146, aarch64=125, support=Full, test="test_scheduling")
+@syscall("sched_get_priority_max", x86_64=146, aarch64=125, support=Full, test="test_system")
 def sched_get_priority_max(task: Task, policy: SchedPolicy) -> Result:
     if policy in _REAL_TIME:
         return 99
@@ -203,12 +203,12 @@ def sched_get_priority_max(task: Task, policy: SchedPolicy) -> Result:
     raise KernelError(E.EINVAL)
 
 
-@syscall("sched_get_priority_min", x86_64=147, aarch64=126, support=Full, test="test_scheduling")
+@syscall("sched_get_priority_min", x86_64=147, aarch64=126, support=Full, test="test_system")
 def sched_get_priority_min(task: Task, policy: SchedPolicy) -> Result:
     return 1 if policy in _REAL_TIME else sched_get_priority_max(task, policy)
 
 
-@syscall("sched_rr_get_interval", x86_64=148, aarch64=127, support=Full, test="test_scheduling")
+@syscall("sched_rr_get_interval", x86_64=148, aarch64=127, support=Full, test="test_system")
 def sched_rr_get_interval(task: Task, tid: Pid, address: Address) -> Result:
     policy = _thread(task, tid).sched.policy
     slices = {sd.SCHED_FIFO: 0, sd.SCHED_RR: 100_000_000}
@@ -216,7 +216,7 @@ def sched_rr_get_interval(task: Task, tid: Pid, address: Address) -> Result:
     return 0
 
 
-@syscall("sched_yield", x86_64=24, aarch64=124, support=Full, test="test_scheduling", native="always")
+@syscall("sched_yield", x86_64=24, aarch64=124, support=Full, test="test_system", native="always")
 def sched_yield(task: Task) -> Result:
     return 0
 
@@ -228,7 +228,7 @@ def _all_cpus(task: Task) -> int:
     return (1 << task.kernel.platform.cpu_count()) - 1
 
 
-@syscall("sched_getaffinity", x86_64=204, aarch64=123, support=Full, test="test_scheduling")
+@syscall("sched_getaffinity", x86_64=204, aarch64=123, support=Full, test="test_system")
 def sched_getaffinity(task: Task, tid: Pid, size: UInt, address: Address) -> Result:
     everything = _all_cpus(task)
     needed = (everything.bit_length() + 63) // 64 * 8
@@ -269,7 +269,7 @@ def _io_chosen(task: Task, which: int, who: int) -> list[Task]:
     return _chosen(task, which - 1, who)
 
 
-@syscall("ioprio_get", x86_64=252, aarch64=31, support=Full, test="test_scheduling")
+@syscall("ioprio_get", x86_64=252, aarch64=31, support=Full, test="test_system")
 def ioprio_get(task: Task, which: Int, who: Int) -> Result:
     return min(other.sched.ioprio or 4 for other in _io_chosen(task, which, who))
 

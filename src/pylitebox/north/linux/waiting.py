@@ -33,7 +33,7 @@ def pack_rusage(times: tuple[int, int]) -> bytes:
     )
 
 
-@syscall("wait4", x86_64=61, aarch64=260, support=Full, test="test_wait")
+@syscall("wait4", x86_64=61, aarch64=260, support=Full, test="test_process")
 def wait4(task: Task, pid: Pid, status: Address, options: WaitOptions, rusage: Address) -> Result:
     if options & ~_WAIT4_OPTIONS:
         raise KernelError(E.EINVAL)
@@ -71,7 +71,7 @@ def _wait4_result(task: Task, change: Change, status: int, rusage: int) -> int:
     return change.pid
 
 
-@syscall("waitid", x86_64=247, aarch64=95, support=Full, test="test_wait")
+@syscall("waitid", x86_64=247, aarch64=95, support=Full, test="test_process")
 def waitid(task: Task, id_type: Int, ident: Pid, info: Address, options: WaitOptions, rusage: Address) -> Result:
     if options & ~_WAITID_OPTIONS or not options & (w.WEXITED | w.WSTOPPED | w.WCONTINUED):
         raise KernelError(E.EINVAL)

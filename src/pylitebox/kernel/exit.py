@@ -1,0 +1,225 @@
+"""The end of threads and processes: exit(2), zombies, orphans, reaping.
+
+A process is a zombie from its end until its parent waits for it (reaped at once if the parent ignores SIGCHLD). The
+host process behind it is ended in the same moment; nothing of the guest's state depends on when the host is done.
+
+Missing: controlling terminals (no SIGHUP when a session leader ends).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylitebox.abi import signal as sg
+from pylitebox.abi import wait as status_word
+from pylitebox.kernel import itimers
+from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.groups import orphaned_group
+from pylitebox.kernel.platform import NO_MEMORY
+from pylitebox.kernel.robust import exit_robust_list
+from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.platform import GuestThread
+    from pylitebox.kernel.task import Process, Task
+
+
+def drop_task(task: Task) -> None:
+    """Take a thread out of all tables; nothing of it is left to wake."""
+    kernel, process = task.kernel, task.process
+    task.exiting = True
+    task.signal_pending = False
+    kernel.scheduler.cancel(task)
+    if kernel.tasks.get(task.tid) is task:
+        del kernel.tasks[task.tid]
+    if process.tasks.get(task.tid) is task:
+        del process.tasks[task.tid]
+    task.pending.discard(~0, kernel)
+    if task.files is not process.files:
+        task.files.release()
+        task.files = process.files
+    task.thread = None
+    task.memory = NO_MEMORY
+
+
+def leave_memory(task: Task) -> None:
+    """mm_release(): robust futexes, and the word that pthread_join waits for (the host's business where it owns it)."""
+    exit_robust_list(task)
+    if task.clear_child_tid and not task.kernel.platform.delegates_memory:
+        try:
+            task.memory.write(task.clear_child_tid, bytes(4))
+        except KernelError:
+            pass
+    task.clear_child_tid = 0
+
+
+def exit_task(task: Task, code: int) -> None:
+    """exit(2): one thread ends; with the last one its process does, whose status is then the leader's."""
+    process = task.process
+    if task.tid == process.pid:
+        process.status = status_word.exited(code)
+    if len(process.tasks) == 1:
+        status = process.status if process.pid not in process.tasks else status_word.exited(code)
+        exit_process(process, status, caller=task)
+        return
+    leave_memory(task)
+    thread = task.thread
+    process.last_uid = task.cred.uid
+    drop_task(task)
+    retarget(process, task, ~0)
+    if thread is not None:
+        thread.exit()
+
+
+def exit_process(process: Process, status: int, *, caller: Task | None = None) -> None:
+    """End a process with a wait status, at once. ``caller``: the thread that is inside its own exit_group(2)."""
+    if process.state in {"zombie", "dead"}:
+        return
+    kernel = process.kernel
+    was_stopped, process.state = process.state == "stopped", "zombie"
+    process.status = status
+    process.used_times = cpu_times(process)
+    thread: GuestThread | None = None
+    tasks = list(process.tasks.values())
+    for task in tasks:
+        leave_memory(task)
+        process.last_uid = task.cred.uid
+    for task in tasks:
+        if task is caller or thread is None:
+            thread = task.thread or thread
+        drop_task(task)
+    if thread is not None:
+        if caller is not None:
+            thread.exit()
+        else:
+            thread.kill()
+    itimers.cancel_all(process)
+    process.pending.discard(~0, kernel)
+    process.files.release()
+    release_shared(process)
+    process.vforked = False
+    process.vfork_queue.wake()
+    if was_stopped:
+        process.waited_stop = True
+    process.continued = False
+    _orphan_children(process)
+    _notify_end(process)
+    process.exit_queue.wake()
+
+
+def release_shared(process: Process) -> None:
+    process.actions.users -= 1
+    if process.fs is not None:
+        process.fs.users -= 1
+
+
+def cpu_times(process: Process) -> tuple[int, int]:
+    """User and system time (ns) that the process has used, as far as the platform can tell."""
+    for task in process.tasks.values():
+        measure = getattr(task.thread, "cpu_times", None)
+        if measure is not None:
+            user, system = measure()
+            return int(user), int(system)
+    return process.used_times
+
+
+def _reaper(process: Process) -> Process:
+    """Who takes over the children: the nearest subreaper above, else pid 1 (man 2 prctl)."""
+    init = process.kernel.init
+    assert init is not None
+    above = process.parent
+    while above is not None and above is not init:
+        if above.subreaper and above.state not in {"zombie", "dead"}:
+            return above
+        above = above.parent
+    return init
+
+
+def _orphan_children(process: Process) -> None:
+    children = list(process.children.values())
+    if not children:
+        _orphan_group(process, process)
+        return
+    reaper = _reaper(process)
+    process.children.clear()
+    _orphan_group(process, process)
+    for child in children:
+        if child.pdeathsig and child.state not in {"zombie", "dead"}:
+            post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
+        was_orphaned = orphaned_group(child)
+        child.parent = reaper
+        child.exit_signal = sg.SIGCHLD
+        reaper.children[child.pid] = child
+        if child.state == "zombie":
+            _notify_end(child)
+        elif not was_orphaned:
+            _orphan_group(child, None)
+
+
+def _orphan_group(process: Process, ending: Process | None) -> None:
+    """A group that becomes orphaned while it has stopped members gets SIGHUP and SIGCONT (POSIX 2.4.3, _exit)."""
+    kernel, pgid, sid = process.kernel, process.pgid, process.sid
+    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
+    if not any(p.state == "stopped" for p in members):
+        return
+    if ending is not None:
+        parent = ending.parent
+        if parent is None or parent.pgid == pgid or parent.sid != sid:
+            return  # its end changes nothing for the group
+    if orphaned_group(process, ending):
+        for member in members:
+            post_process(member, SigInfo(sg.SIGHUP, sg.SI_KERNEL))
+            post_process(member, SigInfo(sg.SIGCONT, sg.SI_KERNEL))
+
+
+def _notify_end(process: Process) -> None:
+    """Tell the parent of a zombie; who doesn't want to know has it reaped at once."""
+    parent = process.parent
+    if parent is None or parent is process.kernel.init or parent.state in {"zombie", "dead"}:
+        reap(process)
+        return
+    action = parent.actions.get(sg.SIGCHLD)
+    unwanted = process.exit_signal == sg.SIGCHLD and (
+        action.handler == sg.SIG_IGN or bool(action.flags & sg.SA_NOCLDWAIT)
+    )
+    if process.exit_signal and not (unwanted and action.handler == sg.SIG_IGN):
+        post_process(parent, end_info(process, process.exit_signal))
+    if unwanted:
+        reap(process)
+    parent.child_queue.wake()
+
+
+def end_info(process: Process, signo: int = sg.SIGCHLD) -> SigInfo:
+    """The siginfo of a zombie, for SIGCHLD and waitid(2)."""
+    status = process.status
+    if status & 0x7F:
+        code = sg.CLD_DUMPED if status & 0x80 else sg.CLD_KILLED
+        return child_info(process, code, status & 0x7F, signo)
+    return child_info(process, sg.CLD_EXITED, status >> 8 & 0xFF, signo)
+
+
+def reap(process: Process) -> None:
+    """Forget a zombie; its times go to its parent."""
+    process.state = "dead"
+    parent = process.parent
+    if parent is not None:
+        user, system = parent.children_times
+        for more_user, more_system in (process.used_times, process.children_times):
+            user += more_user
+            system += more_system
+        parent.children_times = (user, system)
+    unlink(process)
+
+
+def unlink(process: Process) -> None:
+    process.kernel.processes.pop(process.pid, None)
+    if process.parent is not None:
+        process.parent.children.pop(process.pid, None)
+
+
+def kill_all(kernel: Kernel) -> None:
+    """End every process of the sandbox."""
+    for process in list(kernel.processes.values()):
+        if process is not kernel.init:
+            exit_process(process, status_word.signaled(sg.SIGKILL))
