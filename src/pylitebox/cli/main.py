@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pylitebox.cli import run
 
@@ -41,11 +41,16 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_parser(commands)
     _add(commands, "syscalls", "list the system calls, and how far each is implemented", formats=True)
     _add(commands, "surface", "list the host calls that each process of a sandbox may make, and why", formats=True)
-    _add(commands, "doctor", "say what this host offers, which walls stand, and how to get what is missing", formats=False)
+    _add(
+        commands,
+        "doctor",
+        "say what this host offers, which walls stand, and how to get what is missing",
+        formats=False,
+    )
     return parser
 
 
-def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, formats: bool) -> None:
+def _add(commands: Any, name: str, text: str, *, formats: bool) -> None:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
     if formats:
         parser.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
@@ -54,7 +59,11 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: st
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options; what stands behind ``--`` is the program's, untouched by argparse."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = build_parser().parse_args(arguments[:end])
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments[:end])
+    if unknown:
+        parser.prog = f"pylitebox {options.command}" if options.command else "pylitebox"
+        parser.error(f"there is no option {unknown[0]}")
     if options.command == "run":
         options.program += arguments[end:] if options.program else arguments[end + 1 :]
     return options

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pylitebox.sandbox.errors import OptionError
 from pylitebox.sandbox.foreground import FAILED, Foreground
@@ -34,7 +35,7 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "run",
         help="run a program in a sandbox",
@@ -47,7 +48,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     view = parser.add_argument_group("what it sees")
     view.add_argument("--workspace", metavar="DIR[:MODE]", help="mount DIR at its own path and start there (cow)")
     view.add_argument(
-        "--mount", action="append", default=[], metavar="HOST:GUEST[:MODE]", help="mount a host directory (ro); repeatable"
+        "--mount",
+        action="append",
+        default=[],
+        metavar="HOST:GUEST[:MODE]",
+        help="mount a host directory (ro); repeatable",
     )
     view.add_argument(
         "--python",
@@ -60,7 +65,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--tmpfs", action="append", default=[], metavar="GUEST[:SIZE]", help="an empty directory in memory; repeatable"
     )
     how = parser.add_argument_group("how it runs")
-    how.add_argument("--env", action="append", default=[], metavar="K=V", help="set an environment variable; repeatable")
+    how.add_argument(
+        "--env", action="append", default=[], metavar="K=V", help="set an environment variable; repeatable"
+    )
     how.add_argument("--cwd", metavar="GUEST", help="where it starts (the workspace, else /)")
     how.add_argument("--user", metavar="UID[:GID]", help="whom it runs as, inside (0:0)")
     how.add_argument("--hostname", metavar="NAME", help="the host name it sees (pylitebox)")

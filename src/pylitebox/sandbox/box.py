@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pylitebox.sandbox.client import Connection
 from pylitebox.sandbox.hints import hint
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pylitebox.sandbox.files import SandboxPath
     from pylitebox.sandbox.popen import Popen
     from pylitebox.sandbox.streams import Streams
+    from pylitebox.supervisor.protocol import Message
 
 
 class Sandbox:
@@ -55,7 +56,7 @@ class Sandbox:
         wire, fds = self._options.wire()
         try:
             self._connection = Connection(new_supervisor())
-            self._configured = self._connection.begin("configure", fds=fds, **wire)
+            self._configured = self._connection.begin("configure", wire, fds=fds)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -86,7 +87,7 @@ class Sandbox:
         wire["env"] = [f"{name}={value}" for name, value in env.items()]
         wire["uid"], wire["gid"] = self._options.uid, self._options.gid
         try:
-            reply = self._request("spawn", fds=streams.fds, streams=streams.wire, **wire)
+            reply = self._request("spawn", {**wire, "streams": streams.wire}, fds=streams.fds)
         except OSError as error:
             text = hint(str(error.filename), self._options) if error.filename else None
             if text is not None:
@@ -103,7 +104,7 @@ class Sandbox:
 
     def kill(self, pid: int, signo: int, *, group: bool = False) -> None:
         """Signal a program (or its process group); ProcessLookupError if it has ended."""
-        self._request("signal", pid=pid, signo=int(signo), group=group)
+        self._request("signal", {"pid": pid, "signo": int(signo), "group": group})
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -115,13 +116,15 @@ class Sandbox:
 
     # -- life -------------------------------------------------------------------------------------------------
 
-    def _request(self, op: str, payload: bytes = b"", fds: list[int] | None = None, **fields: object) -> Any:
+    def _request(
+        self, op: str, fields: dict[str, object], payload: bytes = b"", fds: list[int] | None = None
+    ) -> Message:
         if not self._ready:
             with self._lock:
                 if not self._ready:
                     self._connection.result(self._configured)
                     self._ready = True
-        return self._connection.request(op, payload, fds, **fields)
+        return self._connection.request(op, fields, payload, fds)
 
     @property
     def closed(self) -> bool:
@@ -131,7 +134,7 @@ class Sandbox:
         """End every program in it, and the sandbox."""
         self._connection.close()
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -40,11 +40,13 @@ class Connection:
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def request(self, op: str, payload: bytes = b"", fds: list[int] | None = None, **fields: object) -> Message:
+    def request(
+        self, op: str, fields: dict[str, object], payload: bytes = b"", fds: list[int] | None = None
+    ) -> Message:
         """The reply to one request. OSError as the sandbox's kernel has it; SandboxError."""
-        return self.result(self.begin(op, payload, fds, **fields), fields)
+        return self.result(self.begin(op, fields, payload, fds), fields)
 
-    def begin(self, op: str, payload: bytes = b"", fds: list[int] | None = None, **fields: object) -> int:
+    def begin(self, op: str, fields: dict[str, object], payload: bytes = b"", fds: list[int] | None = None) -> int:
         """Send a request whose reply :meth:`result` gives."""
         with self._sending:
             self._check()
@@ -169,7 +171,7 @@ class Connection:
 
 def _after_fork_in_child() -> None:
     for connection in list(_connections):
-        connection._finalizer()  # noqa: SLF001 - our own class
+        connection._finalizer()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,13 +14,12 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import cast
 
-from pylitebox.supervisor.protocol import CHUNK
+from pylitebox.supervisor.protocol import CHUNK, Message
 
 #: The most that read_bytes and copy_to take unless they are told otherwise (a guest's file can be as large as it says).
 DEFAULT_LIMIT = 1 << 30
-_STAT_FIELDS = 10  # st_mode ... st_ctime, as os.stat_result has them
 StrPath = str | os.PathLike[str]
 
 
@@ -29,7 +28,7 @@ class SandboxPath(os.PathLike[str]):
 
     __slots__ = ("_pure", "_request")
 
-    def __init__(self, request: Callable[..., Any], path: StrPath) -> None:
+    def __init__(self, request: Callable[..., Message], path: StrPath) -> None:
         self._request = request
         self._pure = PurePosixPath(path)
 
@@ -79,14 +78,14 @@ class SandboxPath(os.PathLike[str]):
     def _with(self, pure: PurePosixPath) -> SandboxPath:
         return SandboxPath(self._request, pure)
 
-    def _do(self, op: str, payload: bytes = b"", **fields: object) -> Any:
-        return self._request(op, payload, path=str(self._pure), **fields)
+    def _do(self, op: str, **fields: object) -> Message:
+        return self._request(op, {"path": str(self._pure), **fields})
 
     # -- facts ------------------------------------------------------------------------------------------------
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         reply = self._do("stat", follow=follow_symlinks)
-        values = reply.header["stat"]
+        values = cast("list[int]", reply.header["stat"])
         seconds = [value / 1e9 for value in values[7:10]]
         return os.stat_result([*values[:7], *(int(s) for s in seconds), *seconds, *values[7:10]])
 
@@ -142,13 +141,13 @@ class SandboxPath(os.PathLike[str]):
         handle = self._do("open", write=False).number("handle")
         try:
             offset = 0
-            while data := self._request("read", handle=handle, offset=offset).payload:
+            while data := self._request("read", {"handle": handle, "offset": offset}).payload:
                 offset += len(data)
                 if offset > limit:
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self))
                 yield data
         finally:
-            self._request("close", handle=handle)
+            self._request("close", {"handle": handle})
 
     def write_bytes(self, data: bytes | bytearray | memoryview, *, mode: int = 0o644) -> int:
         """Make the file or replace its content; ``mode`` is for a new one."""
@@ -165,14 +164,14 @@ class SandboxPath(os.PathLike[str]):
         try:
             offset = 0
             for chunk in chunks:
-                self._request("write", chunk, handle=handle, offset=offset)
+                self._request("write", {"handle": handle, "offset": offset}, chunk)
                 offset += len(chunk)
         finally:
-            self._request("close", handle=handle)
+            self._request("close", {"handle": handle})
 
     # -- changes ----------------------------------------------------------------------------------------------
 
-    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as pathlib's
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         try:
             self._do("mkdir", mode=mode & ~0o022)
         except FileNotFoundError:
@@ -184,7 +183,7 @@ class SandboxPath(os.PathLike[str]):
             if not exist_ok or not self.is_dir():
                 raise
 
-    def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as pathlib's
+    def unlink(self, missing_ok: bool = False) -> None:
         try:
             self._do("unlink")
         except FileNotFoundError:
@@ -205,9 +204,9 @@ class SandboxPath(os.PathLike[str]):
     def chmod(self, mode: int) -> None:
         self._do("chmod", mode=mode)
 
-    def touch(self, mode: int = 0o644, exist_ok: bool = True) -> None:  # noqa: FBT001, FBT002 - as pathlib's
+    def touch(self, mode: int = 0o644, exist_ok: bool = True) -> None:
         handle = self._do("open", write=True, mode=mode, truncate=False, exclusive=not exist_ok).number("handle")
-        self._request("close", handle=handle)
+        self._request("close", {"handle": handle})
 
     # -- across the boundary ----------------------------------------------------------------------------------
 
@@ -221,7 +220,7 @@ class SandboxPath(os.PathLike[str]):
             self.mkdir(stat.S_IMODE(status.st_mode) | 0o700, exist_ok=True)
             with os.scandir(source) as entries:
                 for entry in entries:
-                    (self / entry.name)._copy_in(entry.path, entry.stat(follow_symlinks=False))  # noqa: SLF001
+                    (self / entry.name)._copy_in(entry.path, entry.stat(follow_symlinks=False))
         elif stat.S_ISLNK(status.st_mode):
             self.unlink(missing_ok=True)
             self.symlink_to(os.readlink(source))
@@ -257,18 +256,18 @@ class _CopyOut:
             os.mkdir(name, 0o700, dir_fd=directory)
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             try:
-                for entry in source._names():  # noqa: SLF001 - the same module
+                for entry in source._names():
                     if "/" in entry or entry in ("", ".", ".."):
                         raise OSError(errno.EINVAL, "the sandbox gave an illegal file name", entry)
                     child = source / entry
-                    self.copy(child, child._mode(follow=False), inner, entry, top)  # noqa: SLF001
+                    self.copy(child, child._mode(follow=False), inner, entry, top)
                 os.fchmod(inner, (mode & 0o777) | 0o700)
             finally:
                 os.close(inner)
         elif stat.S_ISREG(mode):
             self._file(source, mode, directory, name)
         elif stat.S_ISLNK(mode):
-            target = source._do("readlink").text("target")  # noqa: SLF001
+            target = source._do("readlink").text("target")
             if _stays_inside(target, str(source), top):
                 os.symlink(target, name, dir_fd=directory)
 
@@ -276,7 +275,7 @@ class _CopyOut:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=directory)
         try:
-            for chunk in source._chunks(self.left):  # noqa: SLF001
+            for chunk in source._chunks(self.left):
                 self.left -= len(chunk)
                 view = memoryview(chunk)
                 while view:

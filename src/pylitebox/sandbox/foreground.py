@@ -12,12 +12,15 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pylitebox.sandbox.errors import SandboxError
 from pylitebox.sandbox.hints import hint
-from pylitebox.sandbox.options import Options
 from pylitebox.sandbox.streams import Streams
 from pylitebox.supervisor.protocol import Message, pair
+
+if TYPE_CHECKING:
+    from pylitebox.sandbox.options import Options
 
 #: Exit statuses of our own, as timeout(1), env(1) and shells have them.
 TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
@@ -155,7 +158,9 @@ class Foreground:
             if self._deadline is None or soon < self._deadline:
                 self._deadline, self._overtime = soon, 128 + signal.SIGINT
         if pid:
-            self._send({"op": "signal", "id": 3, "pid": pid, "signo": signo, "group": signo in (signal.SIGINT, signal.SIGQUIT)})
+            self._send(
+                {"op": "signal", "id": 3, "pid": pid, "signo": signo, "group": signo in (signal.SIGINT, signal.SIGQUIT)}
+            )
         else:
             self._deadline, self._overtime = 0.0, 128 + signo  # nothing runs yet
 

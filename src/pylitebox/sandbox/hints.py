@@ -23,7 +23,7 @@ def hint(path: str, options: Options) -> str | None:
     directory = path if os.path.isdir(path) else os.path.dirname(path)
     cwd = os.getcwd()
     if (path + "/").startswith(cwd + "/") and cwd != "/":
-        return f"{path} exists on the host but not in the sandbox's view; --workspace . (workspace=\".\") would add it"
+        return f'{path} exists on the host but not in the sandbox\'s view; --workspace . (workspace=".") would add it'
     return (
         f"{path} exists on the host but not in the sandbox's view; "
         f'--mount {directory}:{directory}:ro (mounts=["{directory}:{directory}:ro"]) would add it'

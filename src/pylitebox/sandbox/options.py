@@ -124,7 +124,7 @@ class Options:
         descriptors: list[int] = []
         try:
             for mount in mounts:
-                descriptors.append(mount.open())
+                descriptors.append(mount.open())  # noqa: PERF401 - those opened before a failure must be closed
         except BaseException:
             for fd in descriptors:
                 os.close(fd)

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self, cast
 
 from pylitebox.sandbox.box import Sandbox
 from pylitebox.sandbox.errors import SandboxError
@@ -131,11 +131,11 @@ class Popen:
 
     def _wrap(self, fd: int, bufsize: int, *, write: bool) -> IO[Any]:
         line_buffering = bufsize == 1 and self.text_mode
-        raw = io.open(fd, "wb" if write else "rb", -1 if line_buffering else bufsize)
+        raw = open(fd, "wb" if write else "rb", -1 if line_buffering else bufsize)  # noqa: SIM115 - it is the stream
         if not self.text_mode:
             return raw
         return io.TextIOWrapper(
-            raw,  # type: ignore[arg-type]
+            raw,
             encoding=self.encoding or io.text_encoding(None),
             errors=self.errors,
             line_buffering=line_buffering if write else False,
@@ -235,11 +235,14 @@ class Popen:
             while selector.get_map():
                 left = self._left(deadline, timeout)
                 for key, _ in selector.select(left):
-                    stream: Any = key.fileobj
-                    done = self._write_some() if stream is self.stdin else self._read_some(stream)
-                    if done:
-                        selector.unregister(stream)
-                        self._close_input() if stream is self.stdin else stream.close()
+                    ready = cast("IO[Any]", key.fileobj)
+                    if ready is self.stdin:
+                        if self._write_some():
+                            selector.unregister(ready)
+                            self._close_input()
+                    elif self._read_some(ready):
+                        selector.unregister(ready)
+                        ready.close()
 
     def _left(self, deadline: float | None, timeout: float | None) -> float | None:
         if deadline is None:
@@ -247,9 +250,13 @@ class Popen:
         left = deadline - time.monotonic()
         if left <= 0:
             assert timeout is not None
-            output, errors = ((b"".join(self._output.get(s, ())) or None) if s else None for s in (self.stdout, self.stderr))
-            raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
+            raise subprocess.TimeoutExpired(
+                self.args, timeout, output=self._so_far(self.stdout), stderr=self._so_far(self.stderr)
+            )
         return left
+
+    def _so_far(self, stream: IO[Any] | None) -> bytes | None:
+        return (b"".join(self._output.get(stream, ())) or None) if stream is not None else None
 
     def _wait_until(self, deadline: float | None, timeout: float | None) -> None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -298,7 +305,7 @@ class Popen:
 
     # -- context ----------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Popen:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -340,7 +347,7 @@ def run(
         try:
             output, errors = process.communicate(input, timeout)
         except BaseException:
-            process._abandon()  # noqa: SLF001 - the same module
+            process._abandon()
             raise
         code = process.wait()
     if check and code:

@@ -59,7 +59,7 @@ def _start() -> Channel:
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM, root],
-            stdin=theirs.socket,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=None if os.environ.get("PYLITEBOX_DEBUG") else subprocess.DEVNULL,
             start_new_session=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Caller:
     """The part of a :class:`~pylitebox.kernel.task.Task` that file operations and the scheduler look at."""
 
-    __slots__ = ("call", "cred", "fs", "kernel", "signal_pending", "thread", "wait", "wait_timer", "woken")
+    __slots__ = ("call", "cred", "exiting", "fs", "kernel", "signal_pending", "thread", "wait", "wait_timer", "woken")
 
     def __init__(self, kernel: Kernel, fs: FsContext, cred: Credentials) -> None:
         self.kernel = kernel
@@ -30,7 +30,7 @@ class Caller:
         self.wait: Wait | None = None
         self.wait_timer: Timer | None = None
         self.woken = False
-        self.signal_pending = False
+        self.signal_pending = self.exiting = False
         self.thread = None  # so Kernel.finish has nothing to finish
 
     def start(self, call: Blocking) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
@@ -24,6 +24,7 @@ from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
 from pylitebox.supervisor.session import NewStream, Session
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.platform import HostDirectory
     from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.native.platform import NativePlatform
 
@@ -67,6 +68,7 @@ def compose(channel: Channel, message: Message) -> Composed:
         raise ProtocolError("the first request is not configure")
     if message.text("platform") != "native":
         raise ComposeError(f"there is no platform {message.text('platform')!r} here; native is one")
+    _observers(message)
     plan = _Plan(message)
     walls = plan.enclose()
     platform = _native(plan.stub)
@@ -120,7 +122,9 @@ class _Plan:
                 if stat.S_ISLNK(status.st_mode):
                     self.view.links.append((path.encode(), os.fsencode(os.readlink(path))))
                 elif stat.S_ISDIR(status.st_mode):
-                    self.view.system.append(view.HostMount(path.encode(), "ro", self._tree(path, confine.READ_TREE)))
+                    self.view.system.append(
+                        view.HostMount(path.encode(), "ro", _contract(self._tree(path, confine.READ_TREE)))
+                    )
             except FileNotFoundError:
                 continue
 
@@ -132,7 +136,7 @@ class _Plan:
             if mode not in ("ro", "cow", "rw") or not isinstance(host, str):
                 raise ProtocolError("a mount is malformed")
             tree = self._tree(f"/proc/self/fd/{fd}", confine.WRITE_TREE if mode == "rw" else confine.READ_TREE)
-            self.view.mounts.append(view.HostMount(_path(guest), str(mode), tree))
+            self.view.mounts.append(view.HostMount(_path(guest), str(mode), _contract(tree)))
             self._named.append((host, tree.fileno(), str(mode)))
             self.writable = self.writable or mode == "rw"
 
@@ -163,22 +167,23 @@ class _Plan:
         uid = self._uid()
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            walls = confine.enclose([*self._rules, (proc, confine.PROC)], uid=uid, required=("landlock",) if uid == 0 else ())
+            walls = confine.enclose(
+                [*self._rules, (proc, confine.PROC)], uid=uid, required=("landlock",) if uid == 0 else ()
+            )
         finally:
             os.close(proc)
         for host, fd, mode in self._named:
             wanted = os.R_OK | os.X_OK | (os.W_OK if mode == "rw" else 0)
             if not os.access(f"/proc/self/fd/{fd}", wanted):
-                raise ComposeError(
-                    f"{host} cannot be {'written' if mode == 'rw' else 'read'} by the sandbox's host user (uid {os.getuid()})"
-                )
+                verb = "written" if mode == "rw" else "read"
+                raise ComposeError(f"{host} cannot be {verb} by the sandbox's user on the host (uid {os.getuid()})")
         return walls
 
     def _uid(self) -> int | None:
         """What root becomes: nobody's uid, unless a mount needs its owner's (to be written, or to be read at all).
 
         A directory of root's keeps uid 0, without capabilities and behind Landlock: required then."""
-        for _, fd, mode in self._named:
+        for _, fd, mode in self._named if os.geteuid() == 0 else ():
             status = os.fstat(fd)
             if mode == "rw" or status.st_mode & _WANTED != _WANTED:
                 return status.st_uid
@@ -187,6 +192,11 @@ class _Plan:
     def set_workers(self, workers: Workers) -> None:
         for tree in self._trees:
             tree.tree.workers = workers
+
+
+def _contract(tree: PosixDirectory) -> HostDirectory:
+    """A tree as the kernel sees it: directories of one tree only ever meet each other."""
+    return cast("HostDirectory", tree)
 
 
 def _native(stub: str) -> NativePlatform:
@@ -208,6 +218,14 @@ def _streams(platform: NativePlatform) -> NewStream:
 
 def _trace_descriptors(message: Message) -> int:
     return 1 if message.header.get("trace") else 0
+
+
+def _observers(message: Message) -> None:
+    """Import what :func:`_observe` will need, while modules can be opened."""
+    if message.header.get("trace"):
+        from pylitebox.north.linux import trace  # noqa: F401
+    if message.header.get("summary"):
+        from pylitebox.north.linux import summary  # noqa: F401
 
 
 def _observe(message: Message, personality: Personality, session: Session) -> None:

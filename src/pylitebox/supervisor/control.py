@@ -29,7 +29,7 @@ class Control:
         self.closed = False
         self.session: Session | None = None
         self._waiting: deque[bytes] = deque()
-        channel.socket.setblocking(False)
+        channel.socket.settimeout(0)
 
     def readable(self) -> None:
         """Serve the requests that have come."""

@@ -124,7 +124,10 @@ class Channel:
                 return self._assemble()
 
     def _receive_packet(self) -> bytes | None:
-        data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+        try:
+            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # the peer left without reading all of ours; what it said before is still here
+            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")

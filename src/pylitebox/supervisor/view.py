@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import fcntl as fc
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
-from pylitebox.kernel.fs.devfs import make_devfs
+from pylitebox.kernel.fs.devfs import DevFs
 from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs.overlay import OverlayFs
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 #: Directories in memory: path, mode.
 DIRECTORIES = (
-    (b"/tmp", 0o1777),  # noqa: S108 - a guest path
+    (b"/tmp", 0o1777),
     (b"/var", 0o755),
-    (b"/var/tmp", 0o1777),  # noqa: S108
+    (b"/var/tmp", 0o1777),
     (b"/var/lib", 0o755),
     (b"/var/log", 0o755),
     (b"/var/cache", 0o755),
@@ -86,8 +86,8 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
         hidden = hidden_in_etc if mount.guest == b"/etc" else None
         lower = HostFs(kernel, mount.directory, hidden=hidden)
         namespace.mount(OverlayFs(kernel, lower), mount.guest, _FLAGS)
-    namespace.mount(make_devfs(kernel), b"/dev", MS_NOSUID)
-    namespace.mount(TmpFs(kernel, mode=0o1777), b"/dev/shm", _FLAGS)  # noqa: S108
+    namespace.mount(DevFs(kernel), b"/dev", MS_NOSUID)
+    namespace.mount(TmpFs(kernel, mode=0o1777), b"/dev/shm", _FLAGS)
     namespace.mount(ProcFs(kernel), b"/proc", _FLAGS)
     for path, size in view.tmpfs:
         namespace.mount(TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1]), path, _FLAGS)
@@ -117,5 +117,3 @@ def _write(namespace: Namespace, path: bytes, data: bytes) -> None:
     file.references += 1
     file.pwrite(data, 0)
     file.put()
-
-
