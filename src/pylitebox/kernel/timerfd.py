@@ -49,7 +49,7 @@ class TimerFile(AnonymousFile):
         old = self.get()
         self._disarm()
         self._ticks = 0
-        self._interval = interval
+        self._interval = min(interval, FOREVER)
         self._flags = flags
         self._deadline = 0
         if value:
