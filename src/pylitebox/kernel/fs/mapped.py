@@ -6,7 +6,7 @@ here keeps a file alive: one that was removed is shown as that, and what was map
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import ref
 
 from pylitebox.kernel.fs.operations import path_of
