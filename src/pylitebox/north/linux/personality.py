@@ -10,7 +10,6 @@ platform is attached or at any time for a platform that looks it up for each cal
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 from typing import TYPE_CHECKING
@@ -66,8 +65,7 @@ Args = tuple[int, int, int, int, int, int]
 def load_families() -> None:
     """Import every module that holds rows."""
     for family in FAMILIES:
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(f"pylitebox.north.linux.{family}")
+        importlib.import_module(f"pylitebox.north.linux.{family}")
 
 
 class Entries(dict[int, "Entry"]):
