@@ -171,7 +171,9 @@ def _open_create(who: Who, path: bytes, flags: int, mode: int, at: Location | No
     links = Links()
     while True:
         directory, name, slash = resolve_parent(who, path, at=at, resolve_flags=resolve_flags, links=links)
-        if name in (b".", b"..", b"/") or slash:
+        if name in (b".", b"..", b"/"):
+            raise KernelError(E.EEXIST if flags & O_EXCL else E.EISDIR)
+        if slash:
             raise KernelError(E.EISDIR)
         child = last(who, directory, name)
         if child is None:
