@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import posixpath
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
@@ -286,12 +285,12 @@ class _CopyOut:
 
 
 def _stays_inside(target: str, link: str, top: str) -> bool:
-    """Whether a symbolic link at ``link`` leads to something beneath ``top``, whatever other such links are there: so
-    ``..`` counts only at its beginning, before a name that may be a link itself."""
-    names = target.split("/")
-    while names and names[0] in ("..", "."):
+    """Whether a symbolic link at ``link`` leads to something beneath ``top``, wherever the tree is copied to and
+    whatever other such links it has: ``..`` counts only at the beginning, before a name that may be a link itself,
+    and never leads above the top, whose name is another one on the host."""
+    names = [name for name in target.split("/") if name != "."]
+    depth = len(PurePosixPath(link).parent.relative_to(top).parts) if link != top else -1
+    while names and names[0] == "..":
         del names[0]
-    if target.startswith("/") or ".." in names:
-        return False
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
-    return (place + "/").startswith(top.rstrip("/") + "/")
+        depth -= 1
+    return not target.startswith("/") and ".." not in names and depth >= 0

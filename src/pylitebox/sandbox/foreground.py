@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.sandbox.errors import SandboxError
 from pylitebox.sandbox.hints import hint
-from pylitebox.sandbox.streams import Streams
+from pylitebox.sandbox.streams import Streams, fill_standard_streams
 from pylitebox.supervisor.protocol import Message, pair
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Foreground:
     """One supervisor, forked now, and the program that :meth:`run` starts in it. Needs a process with one thread."""
 
     def __init__(self) -> None:
+        self._closed = fill_standard_streams()
         ours, theirs = pair()
         self._pid = os.fork()
         if self._pid == 0:
@@ -84,7 +85,10 @@ class Foreground:
         streams = Streams()
         try:
             for number in range(3):
-                streams.add(number, write=number > 0)
+                if number in self._closed:
+                    streams.add_closed()
+                else:
+                    streams.add(number, write=number > 0)
             self._send(
                 {
                     "op": "spawn",

@@ -52,6 +52,18 @@ class Streams:
             os.close(fd)
 
 
+def fill_standard_streams() -> set[int]:
+    """Which of 0, 1 and 2 are closed; they become /dev/null, so that nothing else comes to stand there."""
+    closed = set()
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.add(number)
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+    return closed
+
+
 def _own_description(fd: int, mode: int, *, write: bool) -> int:
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         access = os.O_WRONLY if write else os.O_RDONLY

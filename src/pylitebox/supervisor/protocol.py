@@ -24,6 +24,7 @@ MAX_DESCRIPTORS = 16
 #: How much of a file one request moves.
 CHUNK = 1 << 20
 
+_STANDARD = 2  # the highest descriptor of a standard stream
 _LENGTH = struct.Struct("<I")
 _ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
 
@@ -170,6 +171,14 @@ class Channel:
 
 
 def pair() -> tuple[Channel, Channel]:
-    """Two connected channels."""
-    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    return Channel(a), Channel(b)
+    """Two connected channels, neither of which stands where a standard stream would, were that closed."""
+    low: list[socket.socket] = []
+    try:
+        while True:
+            a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            if min(a.fileno(), b.fileno()) > _STANDARD:
+                return Channel(a), Channel(b)
+            low += [a, b]
+    finally:
+        for sock in low:
+            sock.close()

@@ -42,7 +42,9 @@ class FdStream:
         self._fd = fd
         mode = os.fstat(fd).st_mode
         self._regular = stat.S_ISREG(mode)
-        self._socket = socket.socket(fileno=os.dup(fd)) if stat.S_ISSOCK(mode) else None
+        # Family and type are never looked at, and asking for them would be host calls that the supervisor may not make.
+        sock = stat.S_ISSOCK(mode)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=os.dup(fd)) if sock else None
         self.kind = _KINDS.get(stat.S_IFMT(mode), linux_stat.S_IFCHR)
         self.termios = termios
         self.winsize = winsize

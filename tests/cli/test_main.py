@@ -1,0 +1,60 @@
+"""The command line's other commands, its help, and how little it imports before it starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import pylitebox
+from pylitebox.cli.main import main, parse
+
+SOURCE = os.path.dirname(os.path.dirname(pylitebox.__file__))
+
+
+def test_what_is_behind_the_dashes_is_the_programs():
+    assert parse(["run", "--env", "A=1", "--", "ls", "-l", "--", "x"]).program == ["ls", "-l", "--", "x"]
+    assert parse(["run", "bash", "-c", "x", "--", "--user"]).program == ["bash", "-c", "x", "--", "--user"]
+    options = parse(["run", "--python", "--", "python3"])
+    assert (options.python, options.program) == (True, ["python3"])
+
+
+@pytest.mark.parametrize("command", ["syscalls", "surface"])
+def test_facts_in_every_format(command, capsys):
+    for form in ("table", "markdown", "json"):
+        assert main([command, "--format", form]) == 0
+        output = capsys.readouterr().out
+        assert "openat" in output
+    facts = json.loads(output)
+    if command == "surface":
+        assert {"name", "conditions", "reason"} <= set(facts["guest"][0])
+        assert facts["supervisor"]
+
+
+def test_help_and_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pylitebox {pylitebox.__version__}\n"
+    for arguments in (["--help"], ["run", "--help"], ["doctor", "--help"]):
+        with pytest.raises(SystemExit) as raised:
+            main(arguments)
+        assert raised.value.code == 0
+        assert "pylitebox" in capsys.readouterr().out
+
+
+def test_the_public_names_are_there():
+    for name in pylitebox.__all__:
+        assert getattr(pylitebox, name) is not None
+    assert set(dir(pylitebox)) == set(pylitebox.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pylitebox.nothing
+
+
+def test_the_command_line_starts_without_heavy_modules():
+    program = "import sys, pylitebox.cli.main; print(' '.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"subprocess", "asyncio", "logging", "typing_extensions", "dataclasses", "inspect", "pathlib", "ctypes"}
+    assert heavy & set(modules) == set()
+    assert [name for name in modules if name.startswith(("pylitebox.kernel", "pylitebox.north"))] == []

@@ -1,0 +1,125 @@
+"""Options: what is understood, and that every mistake is one sentence."""
+
+import os
+
+import pytest
+
+from pylitebox.sandbox.errors import OptionError
+from pylitebox.sandbox.options import (
+    Mount,
+    Options,
+    parse_assignment,
+    parse_size,
+    parse_timeout,
+    parse_user,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "guest", "mode"),
+    [("/a:/b", "/b", "ro"), ("/a:/b/../c/:cow", "/c", "cow"), ("/a:/b:rw", "/b", "rw"), ("/a://b", "/b", "ro")],
+)
+def test_mounts(text, guest, mode):
+    mount = Mount.parse(text)
+    assert (mount.host, mount.guest, mount.mode) == ("/a", guest, mode)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/a", "/a:", ":/b", "/a:b", "/a:/b:xx", "/a:/b:ro:ro", "/a:/proc", "/a:/dev/x", "/a:/x\0y"]
+)
+def test_wrong_mounts(text):
+    with pytest.raises(OptionError) as raised:
+        Mount.parse(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_relative_host_path_is_the_callers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Mount.parse("x:/x").host == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("", "cow"), (":ro", "ro"), (":rw", "rw"), (":cow", "cow")])
+def test_a_workspace_is_entered_at_its_own_path(tmp_path, suffix, mode):
+    options = Options(workspace=f"{tmp_path}{suffix}")
+    assert [(m.host, m.guest, m.mode) for m in options.mounts] == [(str(tmp_path), str(tmp_path), mode)]
+    assert options.cwd == str(tmp_path)
+    assert Options(workspace=tmp_path, cwd="sub").cwd == str(tmp_path / "sub")
+
+
+def test_a_missing_host_directory_is_said():
+    with pytest.raises(OptionError, match="cannot mount /nonexistent/x: No such file or directory"):
+        Options(mounts=["/nonexistent/x:/x"]).wire()
+
+
+def test_descriptors_are_opened_parents_first(tmp_path):
+    (tmp_path / "a").mkdir()
+    wire, fds = Options(mounts=[f"{tmp_path}/a:/x/y", f"{tmp_path}:/x"]).wire()
+    try:
+        assert [row[0] for row in wire["mounts"]] == ["/x", "/x/y"]
+        assert [os.readlink(f"/proc/self/fd/{fd}") for fd in fds] == [str(tmp_path), f"{tmp_path}/a"]
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1", 1), ("4k", 4096), ("64M", 64 << 20), ("2GiB", 2 << 30), ("3mb", 3 << 20), (7, 7)]
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5g", "1p", "0", "9" * 30, "²", -5])
+def test_wrong_sizes(text):
+    with pytest.raises(OptionError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("user", "ids"), [(None, (0, 0)), ("5", (5, 5)), ("5:6", (5, 6)), (7, (7, 7)), ((8, 9), (8, 9))]
+)
+def test_users(user, ids):
+    assert parse_user(user) == ids
+
+
+@pytest.mark.parametrize("user", ["", "root", "1:2:3", "-1", "4294967295", ":", (1, 2, 3)])
+def test_wrong_users(user):
+    with pytest.raises(OptionError):
+        parse_user(user)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "nan", "inf", "1e30"])
+def test_wrong_timeouts(text):
+    with pytest.raises(OptionError):
+        parse_timeout(text)
+
+
+@pytest.mark.parametrize("text", ["A", "=B", ""])
+def test_wrong_assignments(text):
+    with pytest.raises(OptionError):
+        parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": {"A=B": "c"}},
+        {"env": {"": "c"}},
+        {"env": {"A": "\0"}},
+        {"hostname": ""},
+        {"hostname": "a b"},
+        {"hostname": "x" * 65},
+        {"tmpfs": ["relative"]},
+        {"tmpfs": ["/a:big"]},
+        {"mounts": "/a:/b"},
+        {"workspace": ""},
+    ],
+)
+def test_wrong_options(options):
+    with pytest.raises(OptionError):
+        Options(**options)
+
+
+def test_nothing_of_the_callers_environment_is_forwarded(monkeypatch):
+    monkeypatch.setenv("SECRET", "x")
+    assert set(Options().env) == {"PATH", "HOME", "LANG"}
