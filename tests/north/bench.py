@@ -93,6 +93,9 @@ class BenchThread:
     def action_changed(self, signo: int, action: bytes) -> None:
         pass
 
+    def cpu_time(self) -> int:
+        return 0
+
     def areas(self) -> list[object]:
         return list(self.memory.areas())
 

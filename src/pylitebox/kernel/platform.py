@@ -123,6 +123,10 @@ class GuestThread(Protocol):
         """End the whole guest process that this thread belongs to, at once and unconditionally."""
         ...
 
+    def cpu_time(self) -> int:
+        """Nanoseconds of CPU that the guest process of this thread has used since it was made."""
+        ...
+
     def areas(self) -> list[Area]:
         """What is mapped in this thread's address space, lowest first (for /proc/PID/maps)."""
         ...

@@ -296,6 +296,7 @@ def commit_exec(
     space for the empty one of ``thread`` (from Platform.new_process), which the caller then loads."""
     kernel, process = task.kernel, task.process
     old_thread = task.thread
+    process.used_times = cpu_times(process)  # the new thread counts from 0
     for other in list(process.tasks.values()):
         leave_memory(other)
         if other is not task:

@@ -85,7 +85,7 @@ def setrlimit(task: Task, resource: Resource, address: Address) -> Result:
     "getrusage",
     x86_64=98,
     aarch64=165,
-    support=Partial("CPU times as the platform measures them (0 if it doesn't); all other fields are 0"),
+    support=Partial("all CPU time is called user time, and a thread's is its process's; all other fields are 0"),
 )
 def getrusage(task: Task, who: Int, address: Address) -> Result:
     process = task.process
@@ -99,7 +99,7 @@ def getrusage(task: Task, who: Int, address: Address) -> Result:
     return 0
 
 
-@syscall("times", x86_64=100, aarch64=153, support=Partial("CPU times as the platform measures them (0 if it doesn't)"))
+@syscall("times", x86_64=100, aarch64=153, support=Partial("all CPU time is called user time"))
 def times(task: Task, address: Address) -> Result:
     if address:
         used = (*cpu_times(task.process), *task.process.children_times)

@@ -363,8 +363,8 @@ SUPERVISOR: tuple[Rule, ...] = (
     plain("sendto", "answers to the client; console streams that are sockets"),
     only("mmap", [_NOT_EXECUTABLE], _EPERM, "memory of its own"),
     plain("munmap", "memory of its own"),
-    plain("mremap", "memory of its own"),
     plain("brk", "memory of its own"),
+    plain("clock_gettime", "the CPU time of guest processes"),
     plain("futex", "threads of its own, which read host files"),
     only(
         "tgkill",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -45,6 +46,8 @@ _NR_CLOSE = 3
 _MAP_FIXED_PRIVATE = 0x12
 _MAP_FIXED_ANONYMOUS = 0x4032  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
 _NO_FD = (1 << 64) - 1
+#: A clock id: ~PID << 3 with this is the CPU time of a process (linux/posix-timers.h).
+_CPUCLOCK_SCHED = 2
 
 
 class NativeProcess:
@@ -222,6 +225,15 @@ class NativeThread:
         self.platform.listener.send(self.ident, 0)
 
     # -- /proc ------------------------------------------------------------------------------------------------
+
+    def cpu_time(self) -> int:
+        process = self.process
+        if process is None or process.dead:
+            return 0
+        try:
+            return time.clock_gettime_ns(~process.tgid << 3 | _CPUCLOCK_SCHED)
+        except OSError:
+            return 0
 
     def areas(self) -> list[Area]:
         if self.process is None:
