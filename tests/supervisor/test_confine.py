@@ -119,6 +119,21 @@ print("ok")
     assert out == "ok"
 
 
+@needs_landlock
+@pytest.mark.parametrize("abi", range(1, 8))
+def test_older_landlock_walls_stand(abi: int) -> None:
+    if abi > landlock_abi():
+        pytest.skip(f"this kernel has Landlock ABI {landlock_abi()}")
+    out = python(
+        f"""
+confine.landlock_abi = lambda: {abi}
+enclose(paths(**{{"/usr": READ_TREE, "/proc": PROC}}))
+print(fails(os.open, "/etc/passwd", os.O_RDONLY), fails(os.listdir, "/usr"))
+"""
+    )
+    assert out == "13 0"
+
+
 def test_threads_make_it_an_error() -> None:
     out = python(
         """

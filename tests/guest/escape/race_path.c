@@ -9,7 +9,9 @@ static volatile int stop;
 static void *flip(void *unused) {
     while (!stop) {
         memcpy(path, bad, sizeof path);
+        asm volatile("" ::: "memory"); // or the compiler leaves the first one out
         memcpy(path, good, sizeof path);
+        asm volatile("" ::: "memory");
     }
     return 0;
 }
@@ -23,7 +25,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], 0, flip, 0);
     for (int i = 0; i < 4000; i++) {
-        int fd = open(path, O_RDWR);
+        int fd = open(path, i % 2 ? O_RDWR : O_RDONLY);
         if (fd >= 0) {
             if (reads_canary(fd))
                 escaped("the race was won at try %d", i);

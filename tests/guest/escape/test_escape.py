@@ -170,5 +170,20 @@ def test_contained_as_the_guests_root(runner: harness.Runner, hostile: Path, hos
     assert "contained" in outcome.stdout, outcome
 
 
+@pytest.mark.parametrize("name", ["dotdot", "symlinks", "proc_links", "race_path"])
+def test_the_programs_notice_when_they_are_out(runner: harness.Runner, hostile: Path, host: Host, name: str) -> None:
+    """With the canary in the view at its own path, those that look for it must find it."""
+    arguments = [str(host.canary), str(host.outside), str(host.process.pid), str(host.port)]
+    mounts = [
+        f"--mount={hostile}:/hostile:ro",
+        f"--mount={host.outside}:{host.outside}:ro",
+        f"--mount={host.mounted}:/escape:ro",
+    ]
+    outcome = runner.run([f"/hostile/{name}", *arguments], *mounts)
+    assert outcome.status == 77, outcome
+    assert "ESCAPED" in outcome.stdout
+    host.untouched()
+
+
 def test_there_are_enough() -> None:
     assert len(NAMES) >= 20
