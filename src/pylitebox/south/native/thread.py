@@ -194,6 +194,9 @@ class NativeThread:
         except KernelError:
             self.platform.lose(self)
             return
+        finally:  # what was injected is the process's own
+            for source in image.sources:
+                source.close()
         if image.brk_size:  # brk(2) moves within memory that is there already: the break itself is the kernel's
             steps.append((_NR_MMAP, image.brk, image.brk_size, PROT_READ | PROT_WRITE, _MAP_FIXED_ANONYMOUS, _NO_FD, 0))
         steps += [(_NR_CLOSE, fd) for fd in injected.values()]
