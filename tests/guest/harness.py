@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,8 +91,9 @@ class Runner:
 
     def check(self, argv: Sequence[str], *, stdin: str = "", timeout: float = TIMEOUT) -> Outcome:
         """Run on the host and under pylitebox; fail unless status and output are equal."""
-        need(argv[0])
-        expected = on_host([self.host_path(word) for word in argv], stdin, timeout)
+        own = [self.host_path(word) for word in argv]
+        need(own[0])
+        expected = on_host(own, stdin, timeout)
         got = self.run(argv, stdin=stdin, timeout=timeout)
         assert got == expected
         return got
@@ -104,11 +106,17 @@ class Runner:
         return word
 
     def leftovers(self, patience: float = 1.0) -> list[str]:
-        """The processes that are still there ``patience`` seconds after everything should have ended."""
+        """The processes that are still there ``patience`` seconds after everything should have ended. They are then
+        ended, so that one test's fault is not all later tests' too."""
         deadline = time.monotonic() + patience
         while (found := _processes_of(self.package)) and time.monotonic() < deadline:
             time.sleep(0.02)  # polling is all there is: they are not our children
-        return found
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return [f"{pid}: {command}" for pid, command in found.items()]
 
 
 def on_host(argv: Sequence[str], stdin: str = "", timeout: float = TIMEOUT) -> Outcome:
@@ -125,21 +133,21 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def _processes_of(package: Path) -> list[str]:
+def _processes_of(package: Path) -> dict[int, str]:
     """Processes that run the copied package or its stub: told by their executable, arguments or environment."""
-    token = str(package).encode()
-    found = []
+    token = os.fsencode(package)
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            text = os.fsencode((entry / "exe").readlink())
-            text += (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            command = (entry / "cmdline").read_bytes()
+            text = os.fsencode((entry / "exe").readlink()) + command + (entry / "environ").read_bytes()
             zombie = b"\nState:\tZ" in (entry / "status").read_bytes()
         except OSError:
             continue  # gone, or somebody else's
         if token in text and not zombie:
-            found.append(f"{entry.name}: {(entry / 'cmdline').read_bytes().replace(bytes(1), b' ').decode()}")
+            found[int(entry.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")
     return found
 
 

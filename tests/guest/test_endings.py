@@ -1,4 +1,4 @@
-"""However a run ends, nothing is left: killed clients, killed supervisors, time-outs; and bad input has one sentence."""
+"""However a run ends, nothing is left: clients or supervisors killed, time-outs; bad input has one sentence."""
 
 import os
 import re
@@ -33,8 +33,12 @@ def descendants(pid: int) -> list[int]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    with process:
+    """The status, which must come soon."""
+    try:
         return process.wait(10)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.timeout(300)

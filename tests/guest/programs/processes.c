@@ -62,8 +62,8 @@ int main(int argc, char **argv) {
     if (pipe(fd) || pipe2(line, O_CLOEXEC)) return 1;
     a = fork();
     if (a == 0) { // the orphan outlives its parent, and is adopted
+        pid_t parent = getpid();
         if (fork() == 0) {
-            pid_t parent = getppid();
             close(fd[0]);
             while (getppid() == parent) nap(1);
             _exit(write(fd[1], "o", 1) != 1);

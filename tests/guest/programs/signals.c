@@ -17,7 +17,7 @@ static void info(int signo, siginfo_t *i, void *context) {
 }
 static void fault(int signo, siginfo_t *i, void *context) {
     (void)context;
-    printf("fault: signo %d code %d address %p\n", signo, i->si_code, i->si_addr);
+    printf("fault: signo %d code %d address %p\n", signo, i->si_code, signo == SIGSEGV ? i->si_addr : NULL);
     siglongjmp(back, 1);
 }
 static void on_stack(int signo) {
@@ -93,8 +93,8 @@ int main(void) {
     if (!sigsetjmp(back, 1)) *(volatile int *)0x10 = 1;
     void *page = mmap((void *)0x10000000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (!sigsetjmp(back, 1)) *(volatile char *)page = 1;
-    volatile int zero = 0;
-    if (!sigsetjmp(back, 1)) SHOW(1 / zero);
+    if (!sigsetjmp(back, 1)) asm volatile("xor %%ecx, %%ecx; div %%ecx" ::: "eax", "ecx", "edx");
+    if (!sigsetjmp(back, 1)) asm volatile("ud2");
 
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     SHOW(sigaltstack(&alternate, NULL));

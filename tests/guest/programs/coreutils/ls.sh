@@ -8,6 +8,6 @@ ls -R d
 ls -1r d
 ls d/nope
 touch -h -d '2001-02-03 04:05' d/*
-ls -l --time-style=+%s d | awk '{print $1,$2,$6,$7}'
-ls -1 -S d
+ls -l --time-style=+%s d | tail -n +2 | awk '{print $1,$2,$6,$7}'
+ls -1 -p d | grep -v /
 ls -Q d
