@@ -211,7 +211,7 @@ static long clone_guest(ucontext_t *uc, long number) {
 
 // -- signals ----------------------------------------------------------------------------------------------------
 
-// rt_sigaction: queries and changes that change nothing are answered here (posix_spawn makes 122 of them).
+// rt_sigaction: queries and changes without effect are answered here (posix_spawn makes 122 of them).
 static long sigaction_guest(ucontext_t *uc) {
     struct actions *known = block_of(uc)->actions;
     u64 signo = REG(RDI), new[4];
@@ -221,8 +221,14 @@ static long sigaction_guest(ucontext_t *uc) {
         if (set && guest_copy(new, set, 32))
             return -14;
         int same = !set || (new[0] == action[0] && new[1] == action[1] && new[2] == action[2] && new[3] == action[3]);
-        if (same)
-            return old ? guest_copy(old, action, 32) : 0;
+        // From default to default only the record changes, but for SIGCHLD, whose flags have a meaning of their own.
+        if (same || (new[0] == (u64)SIG_DFL && action[0] == (u64)SIG_DFL && signo != SIGCHLD)) {
+            if (old && guest_copy(old, action, 32))
+                return -14;
+            if (set)
+                memcpy(action, new, 32);
+            return 0;
+        }
     }
     return ASK(REQ_SIGACTION, uc, known);
 }
