@@ -129,6 +129,10 @@ class Connection:
             self.exits[message.number("pid")] = message.number("status")
         elif event == "end":
             self._end = message.text("message")
+        elif event == "log":
+            import logging
+
+            logging.getLogger("pylitebox").warning("%s", message.text("text"))
         else:
             ident = message.number("re", 0)
             if ident in self._replies:

@@ -136,6 +136,8 @@ class Foreground:
                 message.close()
                 if message.header.get("event") == "exit":
                     return self._ended(message)
+                if message.header.get("event") == "end":
+                    raise SandboxError(message.text("message"))
                 if message.header.get("event") == "log":
                     _say(message.text("text"))
                 elif message.header.get("re") == 1 and "message" in message.header:

@@ -151,13 +151,13 @@ class _Plan:
 
     def _open_stub(self) -> str:
         """A path to the stub program that holds whatever uid we become."""
-        from pylitebox.south.native.launch import StartError, stub_path
+        from pylitebox.south.native.launch import STUB, StartError
 
         try:
-            fd = os.open(stub_path(), os.O_PATH | os.O_CLOEXEC)
+            fd = os.open(STUB, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             raise StartError(
-                f"the stub program {stub_path()} is missing: install a Linux x86-64 wheel, or a C compiler and "
+                f"the stub program {STUB} is missing: install a Linux x86-64 wheel, or a C compiler and "
                 "reinstall the package"
             ) from None
         self._rules.append((fd, confine.EXECUTE))

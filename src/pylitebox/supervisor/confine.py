@@ -18,7 +18,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import secrets
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ def free_uid() -> int:
     }
     for low, high in _UID_RANGES:
         for _ in range(64):
-            candidate = low + secrets.randbelow(high - low + 1)
+            candidate = low + int.from_bytes(os.urandom(8), "little") % (high - low + 1)
             if candidate not in taken and mapped(candidate):
                 return candidate
     if mapped(65534):

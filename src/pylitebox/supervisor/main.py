@@ -8,13 +8,14 @@ until the client is gone or the sandbox is done, and everything in it is ended.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
 import socket
 import traceback
 
-from pylitebox.supervisor.protocol import Channel, ProtocolError
+from pylitebox.supervisor.protocol import Channel
 
 
 def preload() -> None:
@@ -37,7 +38,7 @@ def main(fd: int) -> None:
         channel.socket.set_inheritable(False)
         _serve(channel)
         status = 0
-    except (OSError, ProtocolError):  # the client is gone
+    except Exception:  # noqa: BLE001, S110 - the client was told, or is gone
         pass
     except BaseException:  # noqa: BLE001 - an error of ours: to standard error, which is /dev/null unless debugged
         traceback.print_exc()
@@ -88,6 +89,10 @@ def _serve(channel: Channel) -> None:
     composed.control.send({"re": ident, "walls": composed.walls})
     try:
         composed.run()
+    except Exception as error:
+        logging.getLogger(__name__).exception("the loop failed")
+        composed.control.send({"event": "end", "message": f"the supervisor failed: {type(error).__name__}: {error}"})
+        raise
     finally:
         composed.close()
 

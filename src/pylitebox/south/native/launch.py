@@ -10,13 +10,20 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pylitebox.south.native import filters, surface
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CODE_SIZE = 1500 * 8
 _CONFIG = struct.Struct("<3Q3QQQ")
 _SYS_LANDLOCK_CREATE_RULESET = 444
+
+
+#: The stub program that was built with the package.
+STUB = os.path.join(os.path.dirname(__file__), "stub")
 
 
 class StartError(Exception):
@@ -33,7 +40,9 @@ _EXIT_NAMESPACES = 125
 
 def stub_path() -> Path:
     """The stub program that was built with the package."""
-    return Path(__file__).with_name("stub")
+    from pathlib import Path
+
+    return Path(STUB)
 
 
 class Launch:
@@ -54,7 +63,7 @@ def launch(
 ) -> Launch:
     """Start both; StartError. ``landlock``: the attributes of a ruleset without rules for them, zeros for none;
     ``namespaces``: CLONE_NEW* flags of namespaces around the guests; ``address_space``: RLIMIT_AS of each guest."""
-    path = stub or str(stub_path())
+    path = stub or STUB
     if not os.access(path, os.X_OK):
         raise StartError(
             f"the stub program {path} is missing: install a Linux x86-64 wheel, or a C compiler and reinstall the package"

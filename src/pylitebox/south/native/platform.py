@@ -77,7 +77,7 @@ class NativePlatform:
 
     name = "native"
     delegates_memory = True
-    reserved = ((STUB_BASE, STUB_END),)
+    reserved: tuple[tuple[int, int], ...] = ((STUB_BASE, STUB_END),)
 
     def __init__(
         self,
