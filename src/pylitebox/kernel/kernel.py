@@ -119,11 +119,15 @@ class Kernel:
 
     def step(self, deadline: int | None = None) -> None:
         """Do what is ready, then wait for the platform until something happens or ``deadline`` (monotonic ns)."""
-        self.scheduler.run()
-        timer = self.timers.next_deadline()
-        if timer is not None and (deadline is None or timer < deadline):
-            deadline = timer
+        scheduler, timers = self.scheduler, self.timers
+        if scheduler.ready:
+            scheduler.run()
+        if timers:
+            timer = timers.next_deadline()
+            if timer is not None and (deadline is None or timer < deadline):
+                deadline = timer
         self.platform.poll(deadline)
-        if self.timers.next_deadline() is not None:
-            self.timers.run(self.now())
-        self.scheduler.run()
+        if timers:
+            timers.run(self.now())
+        if scheduler.ready:
+            scheduler.run()

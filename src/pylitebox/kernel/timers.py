@@ -24,6 +24,10 @@ class Timers:
         self._sequence = 0
         self._cancelled = 0
 
+    def __bool__(self) -> bool:
+        """Whether there may be a deadline (cancelled ones count until they are dropped)."""
+        return bool(self._heap)
+
     def __len__(self) -> int:
         return len(self._heap) - self._cancelled
 

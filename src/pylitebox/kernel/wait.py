@@ -115,7 +115,7 @@ class Scheduler:
     def __init__(self, timers: Timers, finish: Callable[[Task, int], None]) -> None:
         self._timers = timers
         self.finish = finish  # replaced by a tracer
-        self._ready: deque[Task] = deque()
+        self.ready: deque[Task] = deque()  # parked tasks to be resumed
 
     def start(self, task: Task, call: Blocking) -> int | None:
         """Run a call up to its first wait; its result if it needed none, else None."""
@@ -125,7 +125,7 @@ class Scheduler:
         """Let a parked task look at its condition again."""
         if task.wait is not None and not task.woken:
             task.woken = True
-            self._ready.append(task)
+            self.ready.append(task)
 
     def cancel(self, task: Task) -> None:
         """Drop a task's parked call without a result (its thread ends). A call that ends its own task is running,
@@ -138,7 +138,7 @@ class Scheduler:
 
     def run(self) -> None:
         """Resume all that is ready, and what that makes ready."""
-        ready = self._ready
+        ready = self.ready
         while ready:
             task = ready.popleft()
             if task.woken:
@@ -146,7 +146,7 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        return not self._ready
+        return not self.ready
 
     def _expire(self, task: Task) -> None:
         task.wait_timer = None

@@ -252,9 +252,7 @@ class PosixDirectory:
         return PosixDirectory(self.tree, self, name, path, status.st_ino, fd)
 
     def open(self, name: bytes, *, write: bool = False) -> PosixFile:
-        # The type is looked at before as well as after opening: opening a device can have effects.
-        if not stat_module.S_ISREG(self.stat(name).st_mode):
-            raise KernelError(E.EACCES)
+        self._check(name)
         return self._open(name, _FILE | (os.O_RDWR if write else os.O_RDONLY), 0, write=write)
 
     def _open(self, name: bytes, flags: int, mode: int, *, write: bool) -> PosixFile:
@@ -266,7 +264,7 @@ class PosixDirectory:
         if not stat_module.S_ISREG(status.st_mode) or status.st_dev != self.tree.device:
             os.close(fd)
             raise KernelError(E.EACCES)
-        return PosixFile(fd, self.tree.workers, write=write)
+        return PosixFile(fd, (status.st_dev, status.st_ino), self.tree.workers, write=write)
 
     # -- writing ----------------------------------------------------------------------------------------------
 
@@ -386,10 +384,11 @@ def _dtype(entry: os.DirEntry[str]) -> int:
 class PosixFile:
     """One open regular file; ``share`` makes handles that are closed one by one."""
 
-    __slots__ = ("_fd", "_handles", "_pending", "_read_only", "_results", "_workers", "_write", "ready")
+    __slots__ = ("_fd", "_handles", "_key", "_pending", "_read_only", "_results", "_workers", "_write", "ready")
 
-    def __init__(self, fd: int, workers: Workers | None, *, write: bool) -> None:
+    def __init__(self, fd: int, key: tuple[int, int], workers: Workers | None, *, write: bool) -> None:
         self._fd = fd
+        self._key = key
         self._read_only = -1
         self._write = write
         self._handles = 1
@@ -415,8 +414,7 @@ class PosixFile:
         return self._read_only
 
     def key(self) -> tuple[int, int]:
-        status = os.fstat(self._fd)
-        return status.st_dev, status.st_ino
+        return self._key
 
     def share(self) -> PosixFile:
         self._handles += 1

@@ -15,6 +15,7 @@ renaming directories where ``hidden`` is used (EXDEV).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, cast
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 #: How old a look-up or an attribute of a host file may be, ns.
 CACHE_NS = 10**9
+#: Files that nobody has open but whose host descriptor is kept, since what was opened is often opened again.
+MAX_IDLE = 128
 #: The file system type that statfs(2) reports: the host's own is nobody's business.
 HOSTFS_MAGIC = 0xEF53
 _VISIBLE = (S_IFREG, S_IFDIR, S_IFLNK)
@@ -229,6 +232,9 @@ class HostInode(Inode):
         self.directory.unlink(name)
         self._refresh()
         if inode is not None:
+            if inode in self.filesystem.idle:
+                del self.filesystem.idle[inode]
+                inode.forget()
             inode._refresh()
 
     def rmdir(self, name: bytes) -> None:
@@ -261,7 +267,7 @@ class HostInode(Inode):
             file = self._parent.directory.open(self._name, write=write)
         except KernelError as error:
             raise KernelError(E.ESTALE if error.errno == E.ENOENT else error.errno) from None
-        if file.stat().st_ino != self.ino:
+        if file.key()[1] != self.ino:
             file.close()
             raise KernelError(E.ESTALE)
         return file
@@ -271,15 +277,27 @@ class HostInode(Inode):
             self._writer = self._open(write=True)
         elif self._reader is None and self._writer is None:
             self._reader = self._open(write=False)
+        if self._opens == 0:
+            self.filesystem.idle.pop(self, None)
         self._opens += 1
 
     def release(self) -> None:
         self._opens -= 1
         if self._opens == 0:
-            for file in (self._reader, self._writer):
-                if file is not None:
-                    file.close()
-            self._reader = self._writer = None
+            idle = self.filesystem.idle
+            if self._writer is None:
+                idle[self] = None
+                if len(idle) > MAX_IDLE:
+                    idle.popitem(last=False)[0].forget()
+            else:
+                self.forget()
+
+    def forget(self) -> None:
+        """Close the host descriptors of a file that nobody has open."""
+        for file in (self._reader, self._writer):
+            if file is not None:
+                file.close()
+        self._reader = self._writer = None
 
     def _handle(self) -> HostFile:
         handle = self._writer or self._reader
@@ -384,6 +402,7 @@ class HostFs(FileSystem):
         self.owner = owner
         self.hidden = hidden
         self.inodes: WeakValueDictionary[int, HostInode] = WeakValueDictionary()
+        self.idle: OrderedDict[HostInode, None] = OrderedDict()
         root = HostInode(self, None, b"", directory.stat_self())
         root._directory = directory
         self.root: Inode = root

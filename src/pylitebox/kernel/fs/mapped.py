@@ -38,7 +38,11 @@ class MappedFiles:
         if dentry.parent is None:
             return
         places = self._places
-        if key not in places and len(places) >= MAX_REMEMBERED:
+        known = places.get(key)
+        if known is not None and known.inode() is dentry.inode and known.directory is dentry.parent:
+            if known.name == dentry.name:
+                return
+        elif known is None and len(places) >= MAX_REMEMBERED:
             del places[next(iter(places))]
         inode = dentry.inode
         places[key] = _Place(location.mount, dentry.parent, dentry.name, ref(inode), inode.filesystem, inode.ino)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from pylitebox.abi import auxv as at
@@ -162,10 +163,15 @@ def prepare(
         executable.close()
 
 
+#: Parsing depends on the bytes alone, and the same programs are executed again and again.
+_parse_header = lru_cache(maxsize=256)(elf.parse_header)
+_parse_table = lru_cache(maxsize=256)(elf.parse)
+
+
 def _parse(executable: Executable) -> Waiting[elf.Elf]:
-    header = elf.parse_header(executable.head)
+    header = _parse_header(executable.head[: EHDR.size])
     table = yield from executable.read(header.table_size, header.phoff)
-    return elf.parse(header, table)
+    return _parse_table(header, table)
 
 
 def _load(

@@ -14,7 +14,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -174,14 +174,12 @@ class NativePlatform:
             timeout = -1.0
         else:
             timeout = min(_LONGEST_WAIT, max(0, deadline - time.monotonic_ns()) / 1e9)
-        listener = self.listener.fd
-        for fd, events in self._epoll.poll(timeout, 16):
-            if fd == listener:
+        # One event at a time: what it leads to may close descriptors that later events are about.
+        for fd, events in self._epoll.poll(timeout, 1):
+            if fd == self.listener.fd:
                 self._notification()
             else:
-                callback = self._watched.get(fd)
-                if callback is not None:
-                    callback(events)
+                self._watched[fd](events)
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         self.watch_events(fd, select.EPOLLIN, lambda events: callback())
@@ -205,26 +203,27 @@ class NativePlatform:
         notification = self.listener.receive()
         if notification is None:
             return
-        ident, tid, _, number, _, _, *args = notification
+        tid, number = notification[1], notification[3]
+        args: tuple[int, int, int, int, int, int] = notification[6:]  # type: ignore[assignment]
         thread = self._threads.get(tid)
         if thread is None:
-            self._stranger(ident, tid, number, args)
+            self._stranger(notification[0], tid, number, args)
             return
-        thread.ident = ident
+        thread.ident = ident = notification[0]
         thread.number = number
-        task = thread.task
         if number == _NR_LSEEK and args[0] == REQUEST:
             self._request(thread, args)
             return
+        task = thread.task
         if task is None:  # a process that should be waiting for its program
             self._end_intruder(tid)
             return
         if number == _NR_CLONE:
             result = self._clone(thread, task, args)
         else:
-            result = self.events.syscall(task, number, tuple(args))  # type: ignore[arg-type]
+            result = self.events.syscall(task, number, args)
         if result is not None:
-            self.listener.send(thread.ident, result)
+            self.listener.send(ident, result)
 
     # -- answers ----------------------------------------------------------------------------------------------
 
@@ -282,7 +281,7 @@ class NativePlatform:
 
     # -- requests of the stub ---------------------------------------------------------------------------------
 
-    def _request(self, thread: NativeThread, args: list[int]) -> None:
+    def _request(self, thread: NativeThread, args: Sequence[int]) -> None:
         request = args[1]
         task = thread.task
         if task is None:
@@ -340,7 +339,7 @@ class NativePlatform:
 
     # -- clone ------------------------------------------------------------------------------------------------
 
-    def _clone(self, thread: NativeThread, task: Task, args: list[int]) -> int | None:
+    def _clone(self, thread: NativeThread, task: Task, args: Sequence[int]) -> int | None:
         """The stub's clone: the host's flags, stack, parent tid, child tid, TLS, and the child's block."""
         native, stack, ptid, ctid, tls, block = args
         try:
@@ -478,7 +477,7 @@ class NativePlatform:
 
     # -- threads that are not (yet) guests --------------------------------------------------------------------
 
-    def _stranger(self, ident: int, tid: int, number: int, args: list[int]) -> None:
+    def _stranger(self, ident: int, tid: int, number: int, args: Sequence[int]) -> None:
         if number == _NR_LSEEK and args[0] == REQUEST:
             request = args[1]
             if request == HELLO:
@@ -505,7 +504,7 @@ class NativePlatform:
             return  # gone already
         self.tgkill(tgid, tid, signal.SIGKILL)
 
-    def _template(self, ident: int, tid: int, args: list[int]) -> None:
+    def _template(self, ident: int, tid: int, args: Sequence[int]) -> None:
         self._template_ident = ident
         if not self._template_tid:
             self._template_tid = tid
@@ -533,7 +532,7 @@ class NativePlatform:
             self._template_forking = True
             self.listener.send(ident, 1)
 
-    def _fresh_process(self, ident: int, tid: int, args: list[int]) -> None:
+    def _fresh_process(self, ident: int, tid: int, args: Sequence[int]) -> None:
         self._template_forking = False
         _, _, _, plan, stack, size = args
         try:
