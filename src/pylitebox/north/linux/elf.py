@@ -181,6 +181,8 @@ class Loader:
     def add(self, elf: Elf, source: MapSource, size: int, bias: int) -> None:
         """Map all segments of a file of ``size`` bytes, ``bias`` above their addresses (elf_load); EINVAL, ENOMEM."""
         for s in elf.segments:
+            if not s.memsz:
+                continue
             start = s.vaddr + bias
             if page_down(start) < MMAP_MIN_ADDR or start + s.memsz > TASK_SIZE:
                 raise KernelError(E.ENOMEM)
