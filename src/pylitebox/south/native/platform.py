@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,9 @@ _syscall = ctypes.PyDLL(None).syscall
 _syscall.restype = ctypes.c_long
 #: The auxiliary vector entries that say something about the machine, not about the template.
 _MACHINE = frozenset((AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ, AT_SYSINFO_EHDR))
+#: How long a granted child may take until it reports in. One that never does can reach nothing: all its calls end it.
+_HELLO_NS = 10_000_000_000
+_MAX_REMEMBERED = 1024
 #: What is put around the guests where it can be had: they see no other process and are nobody in ours.
 _NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID
 
@@ -103,6 +106,8 @@ class NativePlatform:
         self._fresh: deque[NativeThread] = deque()  # empty processes, ready
         self._waiting: deque[Callable[[GuestThread | None], None]] = deque()
         self._rerun: deque[NativeThread] = deque()
+        self._ended: OrderedDict[int, None] = OrderedDict()  # host tids of processes ended lately
+        self._given_up: OrderedDict[int, None] = OrderedDict()  # virtual tids that need not report in any more
         self._template_tid = 0
         self._template_ident = 0  # the notification the template waits in, 0 while it works
         self._template_plan = 0
@@ -170,6 +175,8 @@ class NativePlatform:
     def poll(self, deadline: int | None) -> None:
         while self._rerun:
             self._safe_point_again(self._rerun.popleft())
+        if self._cloning:
+            deadline = self._expect_hello(deadline)
         if deadline is None:
             timeout = -1.0
         else:
@@ -359,6 +366,9 @@ class NativePlatform:
         if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
             process.memory.share()
         self._cloning[tid] = child
+        child.deadline = time.monotonic_ns() + _HELLO_NS
+        if child.process is not None:
+            child.process.threads.add(child)  # the process lives on if all others end before it reports in
         self.listener.resume(parent.ident)
 
     def cancel_clone(self, child: NativeThread) -> None:
@@ -369,7 +379,9 @@ class NativePlatform:
         child = self._cloning.get(tid)
         if child is not None and child.native_flags == 0 and child.task is not None:
             del self._cloning[tid]
-            if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
+            if child.process is not None:
+                self.forget_thread(child)
+            elif child.clone_flags & CLONE_VM:
                 child.memory.close()
             self.events.clone_failed(task, tid)
         self.listener.send(parent.ident, 0)
@@ -378,13 +390,13 @@ class NativePlatform:
         """A child reports in: bind the host's thread to the task that the kernel made for it."""
         child = self._cloning.pop(virtual, None)
         if child is None:
-            self._end_intruder(tid)
+            self._end_intruder(tid, expected=virtual in self._given_up)
             return
         shares_memory = bool(child.clone_flags & CLONE_VM)
         if child.clone_flags & CLONE_THREAD:
             process = child.process
             assert process is not None
-            if process.dead or not os.path.exists(f"/proc/{process.tgid}/task/{tid}"):
+            if not os.path.exists(f"/proc/{process.tgid}/task/{tid}"):
                 self._end_intruder(tid)
                 self._lose_child(child)
                 return
@@ -421,6 +433,21 @@ class NativePlatform:
             child.kick_wanted = False
             child.kick()
         self.listener.send(ident, 0)
+
+    def _expect_hello(self, deadline: int | None) -> int:
+        """Give up the children that have not reported in in time; when to look next."""
+        now = time.monotonic_ns()
+        for tid, child in list(self._cloning.items()):  # the oldest first
+            if child.deadline > now:
+                return child.deadline if deadline is None else min(deadline, child.deadline)
+            del self._cloning[tid]
+            _remember(self._given_up, tid)
+            if child.process is not None:
+                self.forget_thread(child)
+            elif child.clone_flags & CLONE_VM:
+                child.memory.close()
+            self._lose_child(child)
+        return now
 
     def _lose_child(self, child: NativeThread) -> None:
         if child.task is not None:
@@ -460,6 +487,10 @@ class NativePlatform:
         process.dead = True
         for thread in list(process.threads):
             self.forget_thread(thread)
+            _remember(self._ended, thread.host_tid)
+        for tid in [tid for tid, child in self._cloning.items() if child.process is process]:
+            del self._cloning[tid]
+            _remember(self._given_up, tid)
         self._processes.pop(process.tgid, None)
         self.unwatch(process.pidfd)
         os.close(process.pidfd)
@@ -494,9 +525,13 @@ class NativePlatform:
             return
         self._end_intruder(tid)
 
-    def _end_intruder(self, tid: int) -> None:
-        self.strangers += 1
-        log.warning("host thread %d made a notification that no guest of ours can make: ended", tid)
+    def _end_intruder(self, tid: int, *, expected: bool = False) -> None:
+        """End the process of a thread that is none of ours; ``expected``: it was ours a moment ago."""
+        if tid in self._ended:  # its call was on its way to us when its process was ended
+            del self._ended[tid]
+        elif not expected:
+            self.strangers += 1
+            log.warning("host thread %d made a notification that no guest of ours can make: ended", tid)
         try:
             with open(f"/proc/{tid}/status", "rb") as status:
                 tgid = next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
@@ -588,3 +623,9 @@ class NativePlatform:
 
     def cpu_count(self) -> int:
         return self._cpus
+
+
+def _remember(ids: OrderedDict[int, None], ident: int) -> None:
+    ids[ident] = None
+    if len(ids) > _MAX_REMEMBERED:
+        ids.popitem(last=False)

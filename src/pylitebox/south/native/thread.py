@@ -72,6 +72,7 @@ class NativeThread:
         "block",
         "child_block",
         "clone_flags",
+        "deadline",
         "frame",
         "held",
         "host_tid",
@@ -103,6 +104,7 @@ class NativeThread:
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
         self.clone_flags = 0
+        self.deadline = 0  # until when it must have reported in, monotonic ns
         self.native_flags = 0
         self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
         self.loading: tuple[Image, list[tuple[int, ...]]] | None = None
