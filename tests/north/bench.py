@@ -93,6 +93,9 @@ class BenchThread:
     def action_changed(self, signo: int, action: bytes) -> None:
         pass
 
+    def stack_pointer(self) -> int:
+        return 0
+
     def cpu_time(self) -> int:
         return 0
 

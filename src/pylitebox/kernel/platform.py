@@ -123,6 +123,10 @@ class GuestThread(Protocol):
         """End the whole guest process that this thread belongs to, at once and unconditionally."""
         ...
 
+    def stack_pointer(self) -> int:
+        """The stack pointer in the call that the thread is in, where the platform knows it (sigaltstack(2)); else 0."""
+        ...
+
     def cpu_time(self) -> int:
         """Nanoseconds of CPU that the guest process of this thread has used since it was made."""
         ...

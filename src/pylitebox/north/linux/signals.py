@@ -96,19 +96,16 @@ def rt_sigpending(task: Task, address: Address, size: Size) -> Result:
     return 0
 
 
-@syscall(
-    "sigaltstack",
-    x86_64=131,
-    aarch64=132,
-    support=Partial("a thread that runs on its alternate stack is not told so, and may change it"),
-)
+@syscall("sigaltstack", x86_64=131, aarch64=132, support=Full, test="test_signals")
 def sigaltstack(task: Task, new: Address, old: Address) -> Result:
     wanted = sg.STACK_T.unpack(task.memory.read(new, sg.STACK_T.size)) if new else None
     base, flags, size = task.altstack
+    sp = task.thread.stack_pointer() if task.thread is not None else 0
+    state = sg.SS_ONSTACK if sigframe.on_stack(task, sp) else 0 if size else sg.SS_DISABLE
+    state |= flags & sg.SS_AUTODISARM
     if wanted is not None:
-        sigframe.set_altstack(task, 0, wanted[0], wanted[1] & 0xFFFFFFFF, wanted[3])
+        sigframe.set_altstack(task, sp, wanted[0], wanted[1] & 0xFFFFFFFF, wanted[3])
     if old:
-        state = sg.SS_DISABLE if not size else flags & sg.SS_AUTODISARM
         task.memory.write(old, sg.STACK_T.pack(base, state - (1 << 32) if state >> 31 else state, 0, size))
     return 0
 

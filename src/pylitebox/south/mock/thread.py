@@ -191,6 +191,9 @@ class MockThread:
     def action_changed(self, signo: int, action: bytes) -> None:
         self.actions[signo] = action
 
+    def stack_pointer(self) -> int:
+        return self.context.gregs[RSP]
+
     def cpu_time(self) -> int:
         """No time: a scripted guest computes outside the virtual clock."""
         return 0

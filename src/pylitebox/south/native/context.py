@@ -21,6 +21,7 @@ _FP_XSTATE_MAGIC1 = 0x46505853
 #: Index of the extended state's pointer behind the 23 registers.
 _FPSTATE = 23
 RAX = 13
+RSP = 15
 #: struct ucontext up to its mask, as a fresh thread enters: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS.
 _ENTRY = struct.Struct("<QQQQQ24Q9Q")
 _USER_SEGMENTS = 0x2B << 48 | 0x33

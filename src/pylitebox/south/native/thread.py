@@ -17,7 +17,7 @@ from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.platform import NO_MEMORY, Area, MapSource
-from pylitebox.south.native.context import RAX, SignalContext, entry_context
+from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
@@ -230,6 +230,9 @@ class NativeThread:
         self.platform.listener.send(self.ident, 0)
 
     # -- /proc ------------------------------------------------------------------------------------------------
+
+    def stack_pointer(self) -> int:
+        return registers(self.memory, self.frame)[RSP] if self.frame else 0
 
     def cpu_time(self) -> int:
         process = self.process
