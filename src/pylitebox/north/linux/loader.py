@@ -22,7 +22,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.elf import EHDR, PHDR
 from pylitebox.abi.fcntl import O_RDONLY
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, TASK_SIZE, page_up
-from pylitebox.abi.stat import S_IFMT, S_IFREG
+from pylitebox.abi.stat import S_IFLNK, S_IFMT, S_IFREG
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.vfs import MS_NOEXEC, Who
@@ -86,8 +86,10 @@ class Executable:
     """A regular file that the caller may execute, held open, with its first bytes."""
 
     def __init__(self, who: Who, location: Location) -> None:
-        """EACCES."""
+        """EACCES; ELOOP for a symbolic link that was not followed."""
         inode = location.inode
+        if inode.mode & S_IFMT == S_IFLNK:
+            raise KernelError(E.ELOOP)
         if inode.mode & S_IFMT != S_IFREG or location.mount.flags & MS_NOEXEC or not inode.readable_by_policy():
             raise KernelError(E.EACCES)
         ops.permission(who.cred, inode, _MAY_EXEC)
@@ -163,7 +165,8 @@ def prepare(
         executable.close()
 
 
-#: Parsing depends on the bytes alone, and the same programs are executed again and again.
+#: Parsing depends on the bytes alone, and the same programs are executed again and again. What a hostile guest can
+#: put here is bounded by the size of the tables that are kept (_HEAD).
 _parse_header = lru_cache(maxsize=256)(elf.parse_header)
 _parse_table = lru_cache(maxsize=256)(elf.parse)
 
@@ -171,7 +174,7 @@ _parse_table = lru_cache(maxsize=256)(elf.parse)
 def _parse(executable: Executable) -> Waiting[elf.Elf]:
     header = _parse_header(executable.head[: EHDR.size])
     table = yield from executable.read(header.table_size, header.phoff)
-    return _parse_table(header, table)
+    return _parse_table(header, table) if len(table) <= _HEAD else elf.parse(header, table)
 
 
 def _load(
