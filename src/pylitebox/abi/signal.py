@@ -39,7 +39,9 @@ NSIG = 64
 
 #: Number -> name; real-time signals are SIGRTMIN+n.
 NAMES: dict[int, str] = {
-    value: name for name, value in list(globals().items()) if name.startswith("SIG") and isinstance(value, int) and value < 32
+    value: name
+    for name, value in list(globals().items())
+    if name.startswith("SIG") and isinstance(value, int) and value < 32
 }
 
 SIG_DFL = 0

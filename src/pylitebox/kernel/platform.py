@@ -87,7 +87,8 @@ class MachineContext(Protocol):
 class GuestThread(Protocol):
     """One guest thread, as the platform holds it."""
 
-    memory: Memory
+    @property
+    def memory(self) -> Memory: ...
 
     def complete(self, result: int) -> None:
         """Finish the system call that this thread is parked in."""

@@ -42,6 +42,8 @@ MAX_RESULTS = 8
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _DIRECTORY = _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+#: What open(2) says of a symbolic link, of a socket or a FIFO without readers, and of a directory.
+_NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -259,6 +261,8 @@ class PosixDirectory:
         try:
             fd = os.open(name, flags, mode, dir_fd=self.fileno())
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in _NOT_A_FILE:
+                raise KernelError(E.EACCES) from error
             raise translated(error) from error
         status = os.fstat(fd)
         if not stat_module.S_ISREG(status.st_mode) or status.st_dev != self.tree.device:

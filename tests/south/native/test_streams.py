@@ -31,6 +31,11 @@ def stream(fd: int, *, readable: bool = False, writable: bool = False) -> FdStre
     return FdStream(Watcher(), fd, readable=readable, writable=writable)  # type: ignore[arg-type]
 
 
+def fill(end: FdStream) -> None:
+    while end.write(b"x" * 65536):
+        pass
+
+
 def test_a_pipe_waits_reads_and_ends() -> None:
     r, w = os.pipe()
     os.set_blocking(r, False)
@@ -69,8 +74,7 @@ def test_a_socket_is_used_without_waiting() -> None:
     ours.send(b"hi")
     assert end.read(5) == b"hi"
     with pytest.raises(WouldBlock):
-        while end.write(b"x" * 65536):
-            pass
+        fill(end)
     ours.close()
     end.close()
 

@@ -162,6 +162,7 @@ WaitOptions = Annotated[
 ]
 SchedPolicy = Annotated[int, Kind(_S32, choice(prefixed(sched, "SCHED_")))]
 ClockId = Annotated[int, Kind(_S32, choice(prefixed(time, "CLOCK_")))]
-Resource = Annotated[int, Kind(_U32, choice({v: n for v, n in prefixed(resource, "RLIMIT_").items() if n != "RLIMIT64"}))]
+_LIMITS = {v: n for v, n in prefixed(resource, "RLIMIT_").items() if n != "RLIMIT64"}
+Resource = Annotated[int, Kind(_U32, choice(_LIMITS))]
 PrctlOption = Annotated[int, Kind(_S32, choice(prefixed(prctl, "PR_")))]
 Request = Annotated[int, Kind(_U32, lambda v: f"{v:#x}")]

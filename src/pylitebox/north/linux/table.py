@@ -17,11 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pylitebox.north.linux.args import Kind
-
 if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.wait import Result
+    from pylitebox.north.linux.args import Kind
 
 #: A row's entry: (task, the six registers) -> what the handler returned.
 Entry = Callable[["Task", tuple[int, int, int, int, int, int]], "Result"]

@@ -7,12 +7,15 @@ The kernel's struct ucontext is 304 bytes: flags, link, stack_t, the 23 register
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.signal import SIGINFO_SIZE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.south.native.layout import BLOCK_SIZE
-from pylitebox.south.native.memory import NativeMemory
+
+if TYPE_CHECKING:
+    from pylitebox.south.native.memory import NativeMemory
 
 UCONTEXT_SIZE = 304
 _REGISTERS = struct.Struct("<24Q")
@@ -39,7 +42,7 @@ class SignalContext:
         if len(self._tail) < UCONTEXT_SIZE + SIGINFO_SIZE:
             raise KernelError(E.EFAULT)
         self._before = _REGISTERS.unpack_from(self._tail, _REGISTERS_OFFSET)
-        self.gregs = list(self._before)
+        self.gregs: list[int] = list(self._before)
 
     def siginfo(self) -> bytes:
         """The host's siginfo of the signal that led here."""

@@ -66,7 +66,8 @@ def launch(
     path = stub or STUB
     if not os.access(path, os.X_OK):
         raise StartError(
-            f"the stub program {path} is missing: install a Linux x86-64 wheel, or a C compiler and reinstall the package"
+            f"the stub program {path} is missing: "
+            "install a Linux x86-64 wheel, or a C compiler and reinstall the package"
         )
     # Without a filter above ours nothing outranks a notification, and the stub need not forward.
     direct = surface.OFTEN if not _beneath_filter() else ()
@@ -74,7 +75,8 @@ def launch(
     code = b"".join(codes)
     if len(code) > _CODE_SIZE:
         raise StartError("the compiled filters are longer than the stub can take")
-    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, namespaces, address_space) + code.ljust(_CODE_SIZE, b"\0")
+    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, namespaces, address_space)
+    config += code.ljust(_CODE_SIZE, b"\0")
     ours, theirs = socket.socketpair()
     life_read, life_write = os.pipe2(os.O_CLOEXEC)
     try:

@@ -16,7 +16,9 @@ LOADED = 9
 SIGACTION = 10
 CLONE_FAILED = 11
 REQUEST_NAMES = {
-    value: name for name, value in list(globals().items()) if isinstance(value, int) and 0 < value < 12 and name.isupper()
+    value: name
+    for name, value in list(globals().items())
+    if isinstance(value, int) and 0 < value < 12 and name.isupper()
 }
 
 STEP_ZERO = 0x10001

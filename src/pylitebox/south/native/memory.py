@@ -17,7 +17,8 @@ from pylitebox.kernel.errors import KernelError
 
 # PyDLL: the call is short and does not sleep, so the interpreter lock is kept (half the cost of letting it go).
 _process_vm_writev = ctypes.PyDLL(None).process_vm_writev
-_process_vm_writev.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+_iovec = (ctypes.c_void_p, ctypes.c_ulong)
+_process_vm_writev.argtypes = [ctypes.c_int, *_iovec, *_iovec, ctypes.c_ulong]
 _process_vm_writev.restype = ctypes.c_long
 
 _STAGE_SIZE = 1 << 18

@@ -94,6 +94,7 @@ class Listener:
         Raises KernelError(EMFILE) when the host refuses: the call must then be denied."""
         _ADD.pack_into(self._add, 0, ident, _ADDFD_FLAG_SEND if answer else 0, fd, 0, _O_CLOEXEC)
         try:
-            return _ioctl(self.fd, _ADDFD, self._add)
+            number: int = _ioctl(self.fd, _ADDFD, self._add)
         except OSError as error:
             raise KernelError(E.EMFILE) from error
+        return number

@@ -362,7 +362,8 @@ class NativePlatform:
         child.block = parent.child_block if child.clone_flags & CLONE_VM else parent.block
         process = parent.process
         assert process is not None
-        child.plan = (0, action_table(child.block), 0) if not shares_actions(child.clone_flags) else (0, process.actions, 0)
+        actions = process.actions if shares_actions(child.clone_flags) else action_table(child.block)
+        child.plan = (0, actions, 0)
         if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
             process.memory.share()
         self._cloning[tid] = child
