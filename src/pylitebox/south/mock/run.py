@@ -28,10 +28,11 @@ from pylitebox.kernel.stream import StreamFile
 from pylitebox.north.linux.exec import SpawnRequest, spawn
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.mock.host import Entry, Link, MockStream
+from pylitebox.south.mock.layer import Layer
 from pylitebox.south.mock.platform import MockPlatform, Stalled
 
 if TYPE_CHECKING:
-    from pylitebox.kernel.platform import Platform
+    from pylitebox.kernel.platform import HostStream, Platform
     from pylitebox.kernel.task import Process
     from pylitebox.south.mock.guest import Function
 
@@ -136,10 +137,17 @@ class MockSandbox:
             [f"{k}={v}".encode() for k, v in (env or {}).items()],
             executable=path.encode(),
             cwd=cwd.encode(),
-            files={fd: StreamFile(s, modes[fd], uid=cred.uid, gid=cred.gid) for fd, s in enumerate(streams)},
+            files={
+                fd: StreamFile(self._layered(s), modes[fd], uid=cred.uid, gid=cred.gid) for fd, s in enumerate(streams)
+            },
             cred=cred,
         )
         return spawn(self.kernel, request)
+
+    def _layered(self, stream: MockStream) -> HostStream:
+        """A stream as the outermost layer shows it."""
+        platform = self.kernel.platform
+        return platform.wrap("HostStream", stream) if isinstance(platform, Layer) else stream
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
         """Let everything happen until ``until()`` (default: until no process is left)."""

@@ -105,6 +105,7 @@ class MockThread:
         self._child: Function | None = None  # of the clone it is in
         self._clone_flags = 0
         self._start: Function | None = None
+        self._cloned = False  # it began as a copy of another thread
         self._vforked = 0  # the child that the call in progress made by vfork
         process.threads.add(self)
 
@@ -137,7 +138,7 @@ class MockThread:
         thread.context = self.context.copy()
         thread.actions = dict(self.actions) if not flags & CLONE_THREAD else self.actions
         thread.initial_stack = self.initial_stack
-        thread._start = self._child
+        thread._start, thread._cloned = self._child, True
         child.thread, child.memory = thread, thread.memory
         thread._ready()
         if flags & CLONE_VFORK:
@@ -226,9 +227,10 @@ class MockThread:
         if self._start is not None:
             start, self._start = self._start, None
             self._enter(start, Guest(self))
-            events.started(task)
-            if self.state == "dead":
-                return
+            if self._cloned:
+                events.started(task)
+                if self.state == "dead":
+                    return
         self.state = "running"
         if self._vforked:
             child, self._vforked = self._vforked, 0
