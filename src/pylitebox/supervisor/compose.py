@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import stat
@@ -50,6 +51,8 @@ class Composed:
     def run(self) -> None:
         """The loop, until the client is gone or the sandbox is done."""
         kernel, control, session = self.kernel, self.control, self.session
+        gc.freeze()  # what is there now stays: the collector need not look at it again
+        gc.set_threshold(20_000, 20, 50)
         while not session.ended and not control.closed:
             kernel.step(kernel.now() + RETRY_NS if control.pending else None)
             if control.pending:

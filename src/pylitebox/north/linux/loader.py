@@ -221,10 +221,14 @@ class _Space:
         self.bias = 0
         self.entry = 0
         self.interpreter_base = 0
+        self._entropy = b""
 
     def random(self, room: int) -> int:
         """A random multiple of the page size below ``room``."""
-        return int.from_bytes(self.platform.random(8), "little") % max(room // PAGE_SIZE, 1) * PAGE_SIZE
+        if len(self._entropy) < 8:
+            self._entropy = self.platform.random(64)  # for all places: one question is cheaper than five
+        chosen, self._entropy = self._entropy[:8], self._entropy[8:]
+        return int.from_bytes(chosen, "little") % max(room // PAGE_SIZE, 1) * PAGE_SIZE
 
     def pick(self, base: int, room: int, size: int, alignment: int = PAGE_SIZE) -> int:
         """A random free place of ``size`` bytes within ``room`` bytes from ``base`` on; ENOMEM."""

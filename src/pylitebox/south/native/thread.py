@@ -46,6 +46,7 @@ _NR_CLOSE = 3
 _MAP_FIXED_PRIVATE = 0x12
 _MAP_FIXED_ANONYMOUS = 0x4032  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
 _NO_FD = (1 << 64) - 1
+_PADDING = (0, 0, 0, 0, 0, 0, 0)
 #: A clock id: ~PID << 3 with this is the CPU time of a process (linux/posix-timers.h).
 _CPUCLOCK_SCHED = 2
 
@@ -216,7 +217,7 @@ class NativeThread:
             if part:
                 self.loading = (image, rest)
                 part.append((STEP_END,))
-                self.memory.poke(plan, b"".join(STEP.pack(*step, *([0] * (7 - len(step)))) for step in part))
+                self.memory.poke(plan, b"".join([STEP.pack(*step, *_PADDING[len(step) :]) for step in part]))
             else:
                 self.loading = None
                 for address, data in image.data:
