@@ -17,7 +17,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.north.linux import exec as execs
 from pylitebox.north.linux.exec import SpawnRequest, spawn
-from pylitebox.south.mock.host import Entry, Link, MockBuffer, MockDirectory
+from pylitebox.south.mock.host import Entry, Link, MockDirectory
 from pylitebox.south.mock.layer import FaultInjector, Tracer
 from pylitebox.south.mock.platform import MockPlatform
 from pylitebox.south.mock.run import MockSandbox, run_mock
@@ -34,6 +34,11 @@ def script(text, mode=0o755):
 def show(g):
     """A program that prints its arguments."""
     yield from g.print(*[a.decode() for a in g.argv])
+
+
+def nothing_open(sandbox):
+    """Whether the files of programs are held by the file system alone."""
+    return all(len(buffer.handles) == 1 for buffer in sandbox.platform.buffers)
 
 
 def exec_errno(path, files=(), **options):
@@ -489,14 +494,6 @@ def test_any_program_and_interpreter_are_loaded_or_refused(ld_changes, changes, 
             data[where] = value
         files[path] = Entry(bytes(data[: max(size, 64)]) if size % 2 else bytes(data), 0o755)
     sandbox = MockSandbox()
-    buffers = []
-    make = sandbox.platform.shared_buffer
-
-    def shared_buffer(name):
-        buffers.append(make(name))
-        return buffers[-1]
-
-    sandbox.platform.shared_buffer = shared_buffer
     for path, content in files.items():
         sandbox.put(path, content)
     try:
@@ -506,7 +503,7 @@ def test_any_program_and_interpreter_are_loaded_or_refused(ld_changes, changes, 
     sandbox.settle()
     sandbox.close()
     sandbox.check()
-    assert all(isinstance(buffer, MockBuffer) and len(buffer.handles) == 1 for buffer in buffers)
+    assert nothing_open(sandbox)
 
 
 # -- starting programs ----------------------------------------------------------------------------------------
@@ -552,6 +549,8 @@ def test_spawn_says_at_once_what_is_wrong():
     assert request_errno(sandbox, "/bin/show", "x" * 200000) == E.E2BIG
     sandbox.kernel.limits.processes = 0
     assert request_errno(sandbox, "/bin/show") == E.EAGAIN
+    assert sandbox.platform.buffers
+    assert nothing_open(sandbox)
     sandbox.close()
 
 
@@ -612,6 +611,8 @@ def test_the_platform_may_have_no_process():
     sandbox.settle()
     assert process.status == execs.NOT_EXECUTABLE << 8
     assert [f.errno for f in failures] == [E.EAGAIN]
+    assert sandbox.platform.buffers
+    assert nothing_open(sandbox)
     sandbox.close()
 
 
@@ -631,8 +632,9 @@ def test_a_process_may_be_killed_while_it_waits_for_an_empty_one(answer):
         if answer == "none":
             waiting[0](None)
         else:
-            real(lambda thread: (late.append(thread), waiting[0](thread)))
+            real(lambda thread: (waiting[0](thread), states.append(thread.state)))
 
-    late = []
+    states = []
     run_mock(program, files={"/bin/show": show}, sandbox=sandbox)
-    assert [thread.state for thread in late] == (["dead"] if answer == "thread" else [])
+    assert states == (["dead"] if answer == "thread" else [])
+    assert nothing_open(sandbox)

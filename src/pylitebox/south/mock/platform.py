@@ -52,6 +52,8 @@ class MockPlatform:
         self.disk = Disk()
         #: What went wrong in scripts: failed assertions, unexpected results of ``.ok`` calls.
         self.failures: list[BaseException] = []
+        #: Every shared buffer that was made: their handles tell what was not closed.
+        self.buffers: list[MockBuffer] = []
         self.steps = 0
         self._random = random.Random(seed)  # noqa: S311 - tests want the same every time
         self._ready: deque[MockThread] = deque()
@@ -90,7 +92,9 @@ class MockPlatform:
         thread.task = task
 
     def shared_buffer(self, name: str) -> MockBuffer:
-        return MockBuffer(name)
+        buffer = MockBuffer(name)
+        self.buffers.append(buffer)
+        return buffer
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         self._watched[fd] = callback
