@@ -122,12 +122,12 @@ class Kernel:
         scheduler, timers = self.scheduler, self.timers
         if scheduler.ready:
             scheduler.run()
-        if timers:
+        if timers.heap:
             timer = timers.next_deadline()
             if timer is not None and (deadline is None or timer < deadline):
                 deadline = timer
         self.platform.poll(deadline)
-        if timers:
+        if timers.heap:
             timers.run(self.now())
         if scheduler.ready:
             scheduler.run()

@@ -20,22 +20,19 @@ class Timer:
 
 class Timers:
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Timer]] = []
+        #: Empty when nothing waits; cancelled timers stay in it until they are dropped.
+        self.heap: list[tuple[int, int, Timer]] = []
         self._sequence = 0
         self._cancelled = 0
 
-    def __bool__(self) -> bool:
-        """Whether there may be a deadline (cancelled ones count until they are dropped)."""
-        return bool(self._heap)
-
     def __len__(self) -> int:
-        return len(self._heap) - self._cancelled
+        return len(self.heap) - self._cancelled
 
     def at(self, deadline: int, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` once the monotonic clock (ns) has reached ``deadline``."""
         timer = Timer(deadline, callback)
         self._sequence += 1
-        heapq.heappush(self._heap, (deadline, self._sequence, timer))
+        heapq.heappush(self.heap, (deadline, self._sequence, timer))
         return timer
 
     def cancel(self, timer: Timer) -> None:
@@ -43,14 +40,14 @@ class Timers:
             return
         timer.callback = None
         self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
-            heapq.heapify(self._heap)
+        if self._cancelled > 64 and self._cancelled * 2 > len(self.heap):
+            self.heap = [entry for entry in self.heap if entry[2].callback is not None]
+            heapq.heapify(self.heap)
             self._cancelled = 0
 
     def next_deadline(self) -> int | None:
         """The earliest deadline (ns), or None when nothing waits."""
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][2].callback is None:
             heapq.heappop(heap)
             self._cancelled -= 1
@@ -59,7 +56,7 @@ class Timers:
     def run(self, now: int) -> None:
         """Fire what is due at ``now`` (ns)."""
         while (deadline := self.next_deadline()) is not None and deadline <= now:
-            timer = heapq.heappop(self._heap)[2]
+            timer = heapq.heappop(self.heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

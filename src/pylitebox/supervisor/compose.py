@@ -54,8 +54,8 @@ class Composed:
         gc.freeze()  # what is there now stays: the collector need not look at it again
         gc.set_threshold(20_000, 20, 50)
         while not session.ended and not control.closed:
-            kernel.step(kernel.now() + RETRY_NS if control.pending else None)
-            if control.pending:
+            kernel.step(kernel.now() + RETRY_NS if control.waiting else None)
+            if control.waiting:
                 control.flush()
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Control:
         self.channel = channel
         self.closed = False
         self.session: Session | None = None
-        self._waiting: deque[bytes] = deque()
+        self.waiting: deque[bytes] = deque()
         channel.socket.settimeout(0)
 
     def readable(self) -> None:
@@ -49,14 +49,14 @@ class Control:
     def send(self, header: dict[str, object], payload: bytes = b"") -> None:
         """Send, or queue, one message."""
         try:
-            self._waiting.extend(packets(header, payload))
+            self.waiting.extend(packets(header, payload))
         except ProtocolError as error:  # an answer that is too long
-            self._waiting.extend(packets({"re": header.get("re"), "message": str(error)}))
+            self.waiting.extend(packets({"re": header.get("re"), "message": str(error)}))
         self.flush()
 
     def flush(self) -> None:
         """Send what fits."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and not self.closed:
             try:
                 self.channel.send_packet(waiting[0])
@@ -68,11 +68,6 @@ class Control:
                 self.closed = True
                 return
             waiting.popleft()
-
-    @property
-    def pending(self) -> bool:
-        return bool(self._waiting)
-
 
 class LogToClient(logging.Handler):
     """What the supervisor has to say about itself goes to the client: it has no other stream."""
