@@ -79,3 +79,16 @@ def test_hostile_addresses(guest: tuple[NativeMemory, int], address: int) -> Non
     fails(E.EFAULT, memory.read_cstring, address, 4096)
     fails(E.EFAULT, memory.write, address, b"x" * 16)
     fails(E.EFAULT, memory.poke, address, b"x" * 16)
+
+
+def test_shared_memory_is_written_by_the_id_of_a_process_that_lives(guest: tuple[NativeMemory, int]) -> None:
+    memory, area = guest
+    child = memory.pid
+    memory.share()
+    memory.join(1)  # as if a vfork child had the same memory
+    memory.leave(1)
+    memory.write(area, b"still")
+    memory.share()
+    memory.join(os.getpid())
+    memory.leave(child)
+    assert memory.pid == os.getpid()

@@ -2,7 +2,7 @@
 
 The descriptor belongs to one address space and outlives execs of others; it ignores page protections, so what a
 guest points at for output is written with process_vm_writev, which honours them. One address space may belong to two
-processes (vfork); the descriptor is closed when the last one is gone.
+processes (vfork): writes go by the id of one that is alive, and the descriptor is closed when the last is gone.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ _pread = os.pread
 class NativeMemory:
     """One guest address space."""
 
-    __slots__ = ("_fd", "pid", "users")
+    __slots__ = ("_fd", "_pids", "_users", "pid")
 
     def __init__(self, pid: int) -> None:
         """Open the memory of host process ``pid``; OSError. The caller checks that it is still the one it means."""
         self._fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
         self.pid = pid
-        self.users = 1
+        self._pids = [pid]
+        self._users = 1
 
     def read(self, address: int, size: int) -> bytes:
         try:
@@ -98,11 +99,22 @@ class NativeMemory:
         except (OSError, OverflowError):
             raise KernelError(E.EFAULT) from None
 
-    def share(self) -> NativeMemory:
-        self.users += 1
-        return self
+    def share(self) -> None:
+        """A process that shares this memory is about to be made: one :meth:`close` more."""
+        self._users += 1
+
+    def join(self, pid: int) -> None:
+        """Host process ``pid`` has this memory too."""
+        if pid not in self._pids:
+            self._pids.append(pid)
+
+    def leave(self, pid: int) -> None:
+        """Host process ``pid`` has ended: its id is never used again."""
+        self._pids.remove(pid)
+        self.pid = self._pids[0] if self._pids else 0  # 0 is no process: EFAULT
+        self.close()
 
     def close(self) -> None:
-        self.users -= 1
-        if self.users == 0:
+        self._users -= 1
+        if self._users == 0:
             os.close(self._fd)

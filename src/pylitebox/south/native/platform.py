@@ -459,6 +459,7 @@ class NativePlatform:
     def _add_process(self, tgid: int, pidfd: int, memory: NativeMemory, actions: int) -> NativeProcess:
         process = NativeProcess(tgid, pidfd, memory, actions)
         self._processes[tgid] = process
+        memory.join(tgid)
         self.watch_events(pidfd, select.EPOLLIN, lambda events: self._process_ended(process))
         return process
 
@@ -495,7 +496,7 @@ class NativePlatform:
         self._processes.pop(process.tgid, None)
         self.unwatch(process.pidfd)
         os.close(process.pidfd)
-        process.memory.close()
+        process.memory.leave(process.tgid)
 
     def lose(self, thread: NativeThread) -> None:
         """End a guest process that cannot go on, and tell the kernel."""
