@@ -125,9 +125,7 @@ def free_uid() -> int:
     def mapped(ident: int) -> bool:
         return all(any(first <= ident < first + n for first, _, n in table) for table in (uids, gids))
 
-    taken = {
-        os.stat(entry.path).st_uid for entry in os.scandir("/proc") if entry.name.isdigit() and _exists(entry.path)
-    }
+    taken = {_owner(entry.path) for entry in os.scandir("/proc") if entry.name.isdigit()}
     for low, high in _UID_RANGES:
         for _ in range(64):
             candidate = low + int.from_bytes(os.urandom(8), "little") % (high - low + 1)
@@ -138,12 +136,11 @@ def free_uid() -> int:
     raise ConfinementError("this user namespace maps no unprivileged uid: start pylitebox as an ordinary user")
 
 
-def _exists(path: str) -> bool:
+def _owner(path: str) -> int | None:
     try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
+        return os.stat(path).st_uid
+    except OSError:  # the process has ended
+        return None
 
 
 def _drop_bounding_set() -> None:
