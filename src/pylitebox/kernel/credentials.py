@@ -1,6 +1,6 @@
 """User and group ids of a task (man 7 credentials). Immutable: a change makes a new object."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: All capabilities that Linux 6.18 knows (linux/capability.h: CAP_LAST_CAP is 40).
 ALL_CAPABILITIES = (1 << 41) - 1
@@ -18,8 +18,7 @@ CAP_SYS_RESOURCE = 24
 CAP_MKNOD = 27
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     uid: int = 0
     euid: int = 0
     suid: int = 0

@@ -1,12 +1,12 @@
 """What a program's memory looks like before its first instruction: the result of exec, as the platform loads it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pylitebox.kernel.platform import MapSource
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One mmap(2) with MAP_FIXED: ``source`` None is anonymous memory; sizes and offsets are in bytes."""
 
     address: int
@@ -16,8 +16,7 @@ class Mapping:
     offset: int = 0
 
 
-@dataclass(slots=True)
-class Image:
+class Image(NamedTuple):
     """Addresses are absolute; everything is page-aligned but ``zero`` and ``data``."""
 
     mappings: list[Mapping]
@@ -38,4 +37,4 @@ class Image:
     env_area: tuple[int, int] = (0, 0)
     auxv: bytes = b""
     #: MapSources opened for this image; closed once it is loaded.
-    sources: list[MapSource] = field(default_factory=list)
+    sources: Sequence[MapSource] = ()

@@ -6,7 +6,6 @@ It is composed by the supervisor with a platform (South) and a personality (Nort
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.stat import makedev
@@ -26,21 +25,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Limits:
     """Bounds of one sandbox. Each is counted in the unit it names."""
 
-    processes: int = 4096  # live processes and zombies
-    threads: int = 8192  # live threads of all processes
-    memory_file_bytes: int = 4 << 30  # data of all in-memory files
+    def __init__(self) -> None:
+        self.processes = 4096  # live processes and zombies
+        self.threads = 8192  # live threads of all processes
+        self.memory_file_bytes = 4 << 30  # data of all in-memory files
 
 
-@dataclass(slots=True)
 class Counters:
     """What happened, for --summary and tests."""
 
-    calls: dict[int, int] = field(default_factory=dict)
-    unimplemented: dict[int, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.calls: dict[int, int] = {}
+        self.unimplemented: dict[int, int] = {}
 
 
 class Kernel:

@@ -7,7 +7,6 @@ Missing: PID namespaces, ptrace.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -356,8 +355,7 @@ def exec_credentials(cred: Credentials) -> Credentials:
             permitted = cred.inheritable | cred.bounding
         if cred.euid == 0:
             effective = permitted
-    return replace(
-        cred,
+    return cred._replace(
         suid=cred.euid,
         fsuid=cred.euid,
         sgid=cred.egid,

@@ -20,7 +20,7 @@ import os
 import resource
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pylitebox.abi import landlock as L
 from pylitebox.abi import prctl as P
@@ -59,8 +59,7 @@ class ConfinementError(Exception):
     """A wall cannot be built; the message says which and why."""
 
 
-@dataclass(frozen=True)
-class Wall:
+class Wall(NamedTuple):
     """One wall around the supervisor: ``stands``, and in ``detail`` what it does or why it is missing."""
 
     name: str

@@ -1,7 +1,6 @@
 """User and group ids and capabilities (man 7 credentials, man 7 capabilities; kernel/sys.c, security/commoncap.c)."""
 
 import struct
-from dataclasses import replace
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.credentials import ALL_CAPABILITIES, CAP_SETGID, CAP_SETUID, Credentials
@@ -34,7 +33,7 @@ def commit(task: Task, new: Credentials) -> None:
             effective = 0
         elif new.euid == 0 != old.euid:
             effective = permitted
-        new = replace(new, permitted=permitted, effective=effective, ambient=ambient)
+        new = new._replace(permitted=permitted, effective=effective, ambient=ambient)
     _identity_changed(task, old, new)
     task.cred = new
 
@@ -64,9 +63,9 @@ def setuid(task: Task, uid: Uid) -> Result:
     if uid == _UNSET:
         raise KernelError(E.EINVAL)
     if old.capable(CAP_SETUID):
-        commit(task, replace(old, uid=uid, euid=uid, suid=uid, fsuid=uid))
+        commit(task, old._replace(uid=uid, euid=uid, suid=uid, fsuid=uid))
     elif uid in {old.uid, old.suid}:
-        commit(task, replace(old, euid=uid, fsuid=uid))
+        commit(task, old._replace(euid=uid, fsuid=uid))
     else:
         raise KernelError(E.EPERM)
     return 0
@@ -83,7 +82,7 @@ def setreuid(task: Task, ruid: Uid, euid: Uid) -> Result:
     new_euid = old.euid if euid == _UNSET else euid
     changes_saved = ruid != _UNSET or (euid not in {_UNSET, old.uid})
     suid = new_euid if changes_saved else old.suid
-    commit(task, replace(old, uid=new_uid, euid=new_euid, suid=suid, fsuid=new_euid))
+    commit(task, old._replace(uid=new_uid, euid=new_euid, suid=suid, fsuid=new_euid))
     return 0
 
 
@@ -95,7 +94,7 @@ def setresuid(task: Task, ruid: Uid, euid: Uid, suid: Uid) -> Result:
     uid = old.uid if ruid == _UNSET else ruid
     effective = old.euid if euid == _UNSET else euid
     saved = old.suid if suid == _UNSET else suid
-    commit(task, replace(old, uid=uid, euid=effective, suid=saved, fsuid=effective))
+    commit(task, old._replace(uid=uid, euid=effective, suid=saved, fsuid=effective))
     return 0
 
 
@@ -122,7 +121,7 @@ def setfsuid(task: Task, uid: Uid) -> Result:
             effective &= ~_FS_CAPABILITIES
         elif uid == 0 != old.fsuid:
             effective |= old.permitted & _FS_CAPABILITIES
-    new = replace(old, fsuid=uid, effective=effective)
+    new = old._replace(fsuid=uid, effective=effective)
     _identity_changed(task, old, new)
     task.cred = new
     return old.fsuid
@@ -147,9 +146,9 @@ def setgid(task: Task, gid: Uid) -> Result:
     if gid == _UNSET:
         raise KernelError(E.EINVAL)
     if old.capable(CAP_SETGID):
-        commit(task, replace(old, gid=gid, egid=gid, sgid=gid, fsgid=gid))
+        commit(task, old._replace(gid=gid, egid=gid, sgid=gid, fsgid=gid))
     elif gid in {old.gid, old.sgid}:
-        commit(task, replace(old, egid=gid, fsgid=gid))
+        commit(task, old._replace(egid=gid, fsgid=gid))
     else:
         raise KernelError(E.EPERM)
     return 0
@@ -166,7 +165,7 @@ def setregid(task: Task, rgid: Uid, egid: Uid) -> Result:
     new_egid = old.egid if egid == _UNSET else egid
     changes_saved = rgid != _UNSET or (egid not in {_UNSET, old.gid})
     sgid = new_egid if changes_saved else old.sgid
-    commit(task, replace(old, gid=new_gid, egid=new_egid, sgid=sgid, fsgid=new_egid))
+    commit(task, old._replace(gid=new_gid, egid=new_egid, sgid=sgid, fsgid=new_egid))
     return 0
 
 
@@ -178,7 +177,7 @@ def setresgid(task: Task, rgid: Uid, egid: Uid, sgid: Uid) -> Result:
     gid = old.gid if rgid == _UNSET else rgid
     effective = old.egid if egid == _UNSET else egid
     saved = old.sgid if sgid == _UNSET else sgid
-    commit(task, replace(old, gid=gid, egid=effective, sgid=saved, fsgid=effective))
+    commit(task, old._replace(gid=gid, egid=effective, sgid=saved, fsgid=effective))
     return 0
 
 
@@ -192,7 +191,7 @@ def getresgid(task: Task, rgid: Address, egid: Address, sgid: Address) -> Result
 def setfsgid(task: Task, gid: Uid) -> Result:
     old = task.cred
     if gid != _UNSET and (gid in {old.gid, old.egid, old.sgid, old.fsgid} or old.capable(CAP_SETGID)):
-        new = replace(old, fsgid=gid)
+        new = old._replace(fsgid=gid)
         _identity_changed(task, old, new)
         task.cred = new
     return old.fsgid
@@ -219,7 +218,7 @@ def setgroups(task: Task, size: Int, address: Address) -> Result:
     groups = struct.unpack(f"<{size}I", task.memory.read(address, 4 * size)) if size else ()
     if _UNSET in groups:
         raise KernelError(E.EINVAL)
-    task.cred = replace(task.cred, groups=tuple(sorted(groups)))
+    task.cred = task.cred._replace(groups=tuple(sorted(groups)))
     return 0
 
 
@@ -276,5 +275,5 @@ def capset(task: Task, header: Address, data: Address) -> Result:
     if inheritable & ~(old.inheritable | old.bounding) or permitted & ~old.permitted or effective & ~permitted:
         raise KernelError(E.EPERM)
     ambient = old.ambient & permitted & inheritable
-    task.cred = replace(old, effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient)
+    task.cred = old._replace(effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient)
     return 0

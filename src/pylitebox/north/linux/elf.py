@@ -17,8 +17,7 @@ Missing: PT_GNU_PROPERTY (no CET), ELF-32 (i386, x32).
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.elf import (
@@ -50,8 +49,7 @@ MMAP_MIN_ADDR = 65536
 _MAX_OFFSET = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The ELF header's facts. ``dynamic`` says that it can be loaded anywhere (ET_DYN)."""
 
     dynamic: bool
@@ -65,8 +63,7 @@ class Header:
         return self.phnum * PHDR.size
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One PT_LOAD program header."""
 
     flags: int
@@ -86,8 +83,7 @@ class Segment:
         return prot
 
 
-@dataclass(frozen=True, slots=True)
-class Elf:
+class Elf(NamedTuple):
     """A parsed file. ``interp`` is (offset, size) of the interpreter's name; ``exec_stack``: PT_GNU_STACK wants it."""
 
     header: Header
@@ -170,13 +166,13 @@ def _check(s: Segment) -> None:
         raise KernelError(E.EINVAL)
 
 
-@dataclass(slots=True)
 class Loader:
     """Collects the mappings of a program and its interpreter, in the order in which Linux makes them."""
 
-    mappings: list[Mapping] = field(default_factory=list)
-    #: (address, size) to clear once everything is mapped, in order of address.
-    zero: list[tuple[int, int]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.mappings: list[Mapping] = []
+        #: (address, size) to clear once everything is mapped, in order of address.
+        self.zero: list[tuple[int, int]] = []
 
     def add(self, elf: Elf, source: MapSource, size: int, bias: int) -> None:
         """Map all segments of a file of ``size`` bytes, ``bias`` above their addresses (elf_load); EINVAL, ENOMEM."""

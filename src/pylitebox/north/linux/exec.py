@@ -8,8 +8,9 @@ Missing: AT_EXECVE_CHECK; what loader.py says.
 """
 
 import struct
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
@@ -188,22 +189,21 @@ def _long_string(memory: Memory, pointer: int) -> bytes:
 # -- the first program of a process tree ----------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class SpawnRequest:
+class SpawnRequest(NamedTuple):
     """A program to start. ``executable`` None: argv[0], looked for in the environment's PATH if it has no slash.
 
     ``files`` are the program's descriptors; a reference to each is taken. ``failed`` is called if the program can't be
     started after all, once :func:`spawn` had returned; the process then ends with status 126 or 127, as in a shell.
     """
 
-    argv: list[bytes]
-    environ: list[bytes] = field(default_factory=list)
+    argv: Sequence[bytes]
+    environ: Sequence[bytes] = ()
     executable: bytes | None = None
     cwd: bytes = b"/"
-    files: dict[int, File] = field(default_factory=dict)
-    cred: Credentials = field(default_factory=Credentials)
+    files: Mapping[int, File] = MappingProxyType({})
+    cred: Credentials = Credentials()
     umask: int = 0o022
-    rlimits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    rlimits: Mapping[int, tuple[int, int]] = MappingProxyType({})
     failed: Callable[[KernelError], None] | None = None
 
 

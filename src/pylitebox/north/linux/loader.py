@@ -13,9 +13,8 @@ Missing: ETXTBSY (a program may be written while it runs), other binary formats 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pylitebox.abi import auxv as at
 from pylitebox.abi import errno as E
@@ -54,8 +53,7 @@ T = TypeVar("T")
 Waiting = Generator[Wait, bool, T]
 
 
-@dataclass(slots=True)
-class Program:
+class Program(NamedTuple):
     """What an exec found: the image, and the facts about it that ps(1) and /proc show."""
 
     image: Image

@@ -9,8 +9,7 @@ pointer stands, aligned to 16.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pylitebox.abi import auxv as at
 from pylitebox.abi import errno as E
@@ -42,8 +41,7 @@ def check_size(argv: Sequence[bytes], environ: Sequence[bytes], execfn: bytes, s
             raise KernelError(E.E2BIG)
 
 
-@dataclass(frozen=True, slots=True)
-class InitialStack:
+class InitialStack(NamedTuple):
     """``data`` belongs at ``pointer``, the initial stack pointer. Areas are (start, end)."""
 
     pointer: int

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import futex as fx
@@ -265,7 +264,7 @@ def _drop_bounding(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     if not task.cred.capable(CAP_SETPCAP):
         raise KernelError(E.EPERM)
     _invalid_unless(a2 <= _LAST_CAPABILITY)
-    task.cred = replace(task.cred, bounding=task.cred.bounding & ~(1 << a2))
+    task.cred = task.cred._replace(bounding=task.cred.bounding & ~(1 << a2))
     return 0
 
 
@@ -280,7 +279,7 @@ def _set_securebits(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     locks = old >> 1 & 0x55  # a lock's bit lies above the bit it locks
     if (old ^ a2) & locks or old & 0xAA & ~a2 or a2 & ~0xFF or not task.cred.capable(CAP_SETPCAP):
         raise KernelError(E.EPERM)
-    task.cred = replace(task.cred, securebits=a2)
+    task.cred = task.cred._replace(securebits=a2)
     return 0
 
 
@@ -295,7 +294,7 @@ def _set_keepcaps(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     bits = task.cred.securebits
     if bits & SECBIT_KEEP_CAPS << 1:
         raise KernelError(E.EPERM)
-    task.cred = replace(task.cred, securebits=bits | SECBIT_KEEP_CAPS if a2 else bits & ~SECBIT_KEEP_CAPS)
+    task.cred = task.cred._replace(securebits=bits | SECBIT_KEEP_CAPS if a2 else bits & ~SECBIT_KEEP_CAPS)
     return 0
 
 
@@ -304,7 +303,7 @@ def _ambient(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     cred = task.cred
     if a2 == 4:  # PR_CAP_AMBIENT_CLEAR_ALL
         _invalid_unless(not (a3 or a4 or a5))
-        task.cred = replace(cred, ambient=0)
+        task.cred = cred._replace(ambient=0)
         return 0
     _invalid_unless(a3 <= _LAST_CAPABILITY and not (a4 or a5) and 1 <= a2 <= 3)
     bit = 1 << a3
@@ -313,9 +312,9 @@ def _ambient(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     if a2 == 2:  # PR_CAP_AMBIENT_RAISE
         if not cred.permitted & cred.inheritable & bit or cred.securebits & 1 << 6:
             raise KernelError(E.EPERM)
-        task.cred = replace(cred, ambient=cred.ambient | bit)
+        task.cred = cred._replace(ambient=cred.ambient | bit)
     else:
-        task.cred = replace(cred, ambient=cred.ambient & ~bit)
+        task.cred = cred._replace(ambient=cred.ambient & ~bit)
     return 0
 
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
@@ -27,8 +26,7 @@ Entry = Callable[["Task", tuple[int, int, int, int, int, int]], "Result"]
 Decode = Callable[["Task", tuple[int, int, int, int, int, int]], tuple[object, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Support:
+class Support(NamedTuple):
     """How far a call is implemented: ``level`` is full, partial or unsupported; ``note`` says what is missing."""
 
     level: str
@@ -49,8 +47,7 @@ def Unsupported(errno: int, reason: str) -> Support:  # noqa: N802
     return Support("unsupported", reason, errno)
 
 
-@dataclass(slots=True)
-class Row:
+class Row(NamedTuple):
     """One system call. ``test`` names the differential test of a Full row; ``native`` says that the native
     platform lets the host kernel run it (always, or for some arguments)."""
 
@@ -62,7 +59,7 @@ class Row:
     family: str
     test: str = ""
     native: str = ""
-    kinds: list[tuple[str, Kind]] = field(default_factory=list)
+    kinds: tuple[tuple[str, Kind], ...] = ()
 
     def entry(self) -> Entry:
         """The compiled decoder in front of the handler."""
@@ -87,11 +84,11 @@ def syscall(
     """Declare the decorated function as the handler of a system call. A handler may have several rows."""
 
     def declare(handler: H) -> H:
-        kinds = [
+        kinds = tuple(
             (argument, annotation.__metadata__[0])
             for argument, annotation in handler.__annotations__.items()
             if argument not in ("task", "return")
-        ]
+        )
         family = handler.__module__.rpartition(".")[2]
         _add(Row(name, x86_64, aarch64, support, handler, family, test, native, kinds))  # type: ignore[arg-type]
         return handler
@@ -128,4 +125,3 @@ def _compile(row: Row, template: str, *, leading_task: bool = True) -> Any:
 def numbers(arch: str = "x86_64") -> dict[int, Row]:
     """The rows by their number on ``arch``."""
     return {n: row for row in ROWS.values() if (n := getattr(row, arch)) is not None}
-

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pylitebox.abi import bpf as B
 from pylitebox.abi.seccomp import DATA_SIZE
@@ -34,14 +33,14 @@ class Label:
     """A place in a program; unique by identity."""
 
 
-@dataclass(eq=False)
 class _Branch:
-    code: int
-    value: int
-    yes: Label | None  # None: the next instruction
-    no: Label | None
-    far_yes: bool = False
-    far_no: bool = False
+    def __init__(self, code: int, value: int, yes: Label | None, no: Label | None) -> None:
+        self.code = code
+        self.value = value
+        self.yes = yes  # None: the next instruction
+        self.no = no
+        self.far_yes = False
+        self.far_no = False
 
     def size(self) -> int:
         return 1 + self.far_yes + self.far_no

@@ -19,7 +19,7 @@ default: guests notify the supervisor, which then *is* their kernel; the supervi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as FC
@@ -53,8 +53,7 @@ def refuse(errno: int) -> int:
     return SECCOMP_RET_ERRNO | errno
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """A condition on the low half of argument ``arg``, or on the high half of the instruction pointer (arg None).
 
     It holds if the word, after ``mask``, lies in one of ``ranges`` (both ends included). ``wide``: the argument's
@@ -74,16 +73,14 @@ class Condition:
         return any(low <= word <= high for low, high in self.ranges)
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     tests: tuple[Condition, ...]
     action: int
     #: The supervisor lets the host run the notified call, having looked at registers only.
     continued: bool = False
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     name: str
     cases: tuple[Case, ...]
     otherwise: int
