@@ -30,17 +30,22 @@ def paths(**rules):
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
 
 
-def python(code: str, prefix: Sequence[str] = ()) -> str:
-    """What a fresh interpreter prints for the prelude and ``code``."""
+def start(code: str, prefix: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter that finds the same modules."""
     path = os.pathsep.join(p for p in sys.path if p)
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", PRELUDE + code],
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", code],
         env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def python(code: str, prefix: Sequence[str] = ()) -> str:
+    """What a fresh interpreter prints for the prelude and ``code``."""
+    done = start(PRELUDE + code, prefix)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -53,9 +58,8 @@ def user(request: pytest.FixtureRequest) -> Sequence[str]:
         pytest.skip("the tests run unprivileged already")
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is missing: install util-linux")
-    probe = subprocess.run([*AS_NOBODY, sys.executable, "-c", ""], capture_output=True, check=False, timeout=30)
-    if probe.returncode:
-        pytest.skip("the interpreter is not executable for an unprivileged user")
+    if start("import pylitebox", AS_NOBODY).returncode:
+        pytest.skip("an unprivileged user cannot read this interpreter or the package")
     return AS_NOBODY
 
 
