@@ -5,7 +5,7 @@ It is composed by the supervisor with a platform (South) and a personality (Nort
 
 from __future__ import annotations
 
-import logging
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.stat import makedev
@@ -17,12 +17,11 @@ from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.fs.hostfs import HostInode
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
-
-log = logging.getLogger(__name__)
 
 
 class Limits:
@@ -61,6 +60,7 @@ class Kernel:
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
+        self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

@@ -12,19 +12,18 @@ the wait's restart code (linux/errno.h), which ``north`` turns into EINTR or a r
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.log import log
 
 if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.timers import Timer, Timers
 
-log = logging.getLogger(__name__)
 
 #: Internal results of an interrupted call (linux/errno.h). They never reach a guest.
 ERESTARTSYS = 512  # restart unless the handler lacks SA_RESTART
@@ -173,9 +172,9 @@ class Scheduler:
         except KernelError as error:
             task.call = None
             return -error.errno
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged; nothing may leave
             task.call = None
-            log.exception("internal error in a blocking call")
+            log("internal error in a blocking call", error)
             task.kernel.internal_errors += 1
             return -E.EIO
         if task.exiting:

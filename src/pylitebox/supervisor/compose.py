@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import stat
 from typing import TYPE_CHECKING, cast
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.kernel import Kernel
+from pylitebox.kernel.log import send_to
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.hostfiles import Workers, open_tree
 from pylitebox.supervisor import confine, view
@@ -93,7 +93,7 @@ def compose(channel: Channel, message: Message) -> Composed:
     control.session = session
     _observe(message, personality, session)
     platform.watch(channel.fileno(), control.readable)
-    logging.getLogger("pylitebox").addHandler(LogToClient(control))
+    send_to(LogToClient(control))
     message.close()
     try:
         walls += confine.seal(confine.open_descriptors(), groups=["host-write"] if plan.writable else [])

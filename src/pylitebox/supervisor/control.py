@@ -6,10 +6,10 @@ sends what is no message, ends the sandbox.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pylitebox.kernel.log import describe
 from pylitebox.supervisor.protocol import Channel, ProtocolError, packets
 
 if TYPE_CHECKING:
@@ -69,19 +69,17 @@ class Control:
                 return
             waiting.popleft()
 
-class LogToClient(logging.Handler):
+
+class LogToClient:
     """What the supervisor has to say about itself goes to the client: it has no other stream."""
 
     def __init__(self, control: Control) -> None:
-        super().__init__(logging.WARNING)
         self._control = control
         self._left = _MAX_LOGS
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def __call__(self, text: str, error: BaseException | None) -> None:
         if self._left > 0:
             self._left -= 1
-            try:
-                text = self.format(record)
-            except Exception:  # noqa: BLE001 - a log entry must not become an error itself
-                text = record.msg
+            if error is not None:
+                text = f"{text}\n{describe(error)}"
             self._control.send({"event": "log", "text": text[:8000]})

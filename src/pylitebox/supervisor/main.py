@@ -8,20 +8,17 @@ until the client is gone or the sandbox is done, and everything in it is ended.
 
 from __future__ import annotations
 
-import logging
 import os
 import resource
 import signal
 import socket
-import traceback
+import sys
 
 from pylitebox.supervisor.protocol import Channel
 
 
 def preload() -> None:
     """Import all that a supervisor may ever need: once it is confined, it can open no module."""
-    import linecache  # noqa: F401 - for log entries
-
     from pylitebox.north.linux.personality import load_families
     from pylitebox.south.native import platform, streams  # noqa: F401
     from pylitebox.supervisor import compose, session  # noqa: F401
@@ -41,7 +38,7 @@ def main(fd: int) -> None:
     except Exception:  # noqa: BLE001, S110 - the client was told, or is gone
         pass
     except BaseException:  # noqa: BLE001 - an error of ours: to standard error, which is /dev/null unless debugged
-        traceback.print_exc()
+        sys.__excepthook__(*sys.exc_info())
     finally:
         os._exit(status)
 
@@ -71,14 +68,18 @@ def _detach(fd: int) -> None:
 
 
 def _serve(channel: Channel) -> None:
+    try:
+        preload()  # while the client reads its options
+        from pylitebox.kernel.log import log
+        from pylitebox.supervisor.compose import Composed, compose
+    except Exception as error:  # noqa: BLE001 - a Python without ctypes, a damaged installation
+        channel.send({"event": "end", "message": _explain(error)})
+        return
     message = channel.receive()
     if message is None:
         return
     ident = message.number("id", 0)
     try:
-        preload()
-        from pylitebox.supervisor.compose import Composed, compose
-
         composed: Composed = compose(channel, message)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
         channel.socket.settimeout(None)
@@ -90,7 +91,7 @@ def _serve(channel: Channel) -> None:
     try:
         composed.run()
     except Exception as error:
-        logging.getLogger(__name__).exception("the loop failed")
+        log("the loop failed", error)
         composed.control.send({"event": "end", "message": f"the supervisor failed: {type(error).__name__}: {error}"})
         raise
     finally:

@@ -7,7 +7,6 @@ a wrong field is an answer, never an exception that ends the kernel. File reques
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +18,7 @@ from pylitebox.kernel import process as processes
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.log import log
 from pylitebox.kernel.signals import SigInfo, post_process
 from pylitebox.kernel.stream import StreamFile
 from pylitebox.kernel.wait import Blocking, Wait
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.platform import HostStream
     from pylitebox.kernel.task import Process
 
-log = logging.getLogger(__name__)
 
 #: Files that one client may hold open, requests it may have under way, bytes of names in one answer.
 MAX_HANDLES = 256
@@ -109,8 +108,8 @@ class Session:
                 fields["path"] = _text(error.path)
         except ProtocolError as error:
             fields = {"re": ident, "message": str(error)}
-        except Exception as error:
-            log.exception("internal error in a request")
+        except Exception as error:  # noqa: BLE001 - logged; the client is told
+            log("internal error in a request", error)
             self.kernel.internal_errors += 1
             fields = {"re": ident, "message": f"internal error of the supervisor: {error!r}"}
         finally:

@@ -11,7 +11,6 @@ platform is attached or at any time for a platform that looks it up for each cal
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -19,6 +18,7 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
 from pylitebox.kernel import process as life
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.log import log
 from pylitebox.kernel.signals import DEFAULT, Action, SigInfo, force, next_signal, restore_mask, set_action, set_blocked
 from pylitebox.north.linux import table
 from pylitebox.north.linux.x86_64 import sigframe
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
     from pylitebox.north.linux.table import Entry, Row
 
-log = logging.getLogger(__name__)
 
 #: The modules that hold rows.
 FAMILIES = (
@@ -108,8 +107,8 @@ class Personality:
             result = self.entries[number](task, args)
         except KernelError as error:
             return -error.errno
-        except Exception:  # noqa: BLE001 - logged there; nothing may leave
-            return self._internal_error(number)
+        except Exception as error:  # noqa: BLE001 - logged there; nothing may leave
+            return self._internal_error(number, error)
         if result.__class__ is int:
             return result
         if result is None:
@@ -122,8 +121,8 @@ class Personality:
             return -E.EINTR
         return value
 
-    def _internal_error(self, number: int) -> int:
-        log.exception("internal error in system call %d", number)  # noqa: LOG004 - called while handling
+    def _internal_error(self, number: int, error: Exception) -> int:
+        log(f"internal error in system call {number}", error)
         self.kernel.internal_errors += 1
         return -E.EIO
 
@@ -142,8 +141,8 @@ class Personality:
     def safe_point(self, task: Task, context: MachineContext) -> bool:
         try:
             return self._safe_point(task, context)
-        except Exception:  # noqa: BLE001 - logged there; nothing may leave
-            return self._broken(task)
+        except Exception as error:  # noqa: BLE001 - logged there; nothing may leave
+            return self._broken(task, error)
 
     def _safe_point(self, task: Task, context: MachineContext) -> bool:
         task.kicked = True  # what is posted meanwhile is looked at here: no kick
@@ -196,8 +195,8 @@ class Personality:
             code = int.from_bytes(siginfo[8:12], "little", signed=True)
             force(task, SigInfo(signo, code, raw=bytes(siginfo).ljust(sg.SIGINFO_SIZE, b"\0")[: sg.SIGINFO_SIZE]))
             return self._safe_point(task, context)
-        except Exception:  # noqa: BLE001 - logged there; nothing may leave
-            return self._broken(task)
+        except Exception as error:  # noqa: BLE001 - logged there; nothing may leave
+            return self._broken(task, error)
 
     def sigreturn(self, task: Task, context: MachineContext) -> bool:
         task.kicked = True
@@ -208,12 +207,12 @@ class Personality:
             except KernelError:
                 force(task, SigInfo(sg.SIGSEGV, sg.SI_KERNEL))
             return self._safe_point(task, context)
-        except Exception:  # noqa: BLE001 - logged there; nothing may leave
-            return self._broken(task)
+        except Exception as error:  # noqa: BLE001 - logged there; nothing may leave
+            return self._broken(task, error)
 
-    def _broken(self, task: Task) -> bool:
+    def _broken(self, task: Task, error: Exception) -> bool:
         """An error of ours at a safe point: the process cannot go on."""
-        log.exception("internal error at a safe point")  # noqa: LOG004 - called while handling
+        log("internal error at a safe point", error)
         self.kernel.internal_errors += 1
         life.exit_process(task.process, status_word.signaled(sg.SIGKILL))
         return False

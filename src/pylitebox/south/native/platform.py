@@ -8,7 +8,6 @@ is a child that reports in, the template, or an intruder, whose process ends.
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import select
 import signal
@@ -21,6 +20,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ, AT_SYSINFO_EHDR
 from pylitebox.abi.sched import CLONE_NEWPID, CLONE_NEWUSER, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.log import log
 from pylitebox.south.native.buffers import Memfd
 from pylitebox.south.native.context import RAX, SignalContext, registers
 from pylitebox.south.native.launch import Launch, NamespacesRefused, StartError, auxiliary_vector, initial_stack, launch
@@ -51,8 +51,6 @@ from pylitebox.south.native.thread import NativeProcess, NativeThread, action_ta
 if TYPE_CHECKING:
     from pylitebox.kernel.platform import GuestEvents, GuestThread
     from pylitebox.kernel.task import Task
-
-log = logging.getLogger(__name__)
 
 _NR_LSEEK = 8
 _NR_CLONE = 56
@@ -533,7 +531,7 @@ class NativePlatform:
             del self._ended[tid]
         elif not expected:
             self.strangers += 1
-            log.warning("host thread %d made a notification that no guest of ours can make: ended", tid)
+            log(f"host thread {tid} made a notification that no guest of ours can make: ended")
         try:
             with open(f"/proc/{tid}/status", "rb") as status:
                 tgid = next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
