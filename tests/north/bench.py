@@ -193,7 +193,11 @@ class Bench:
 
     def run(self) -> None:
         """Let all that can go on go on, without letting time pass."""
-        self.kernel.scheduler.run()
-        self.kernel.timers.run(self.platform.time_ns)
-        self.kernel.scheduler.run()
+        kernel = self.kernel
+        due = True
+        while due or kernel.scheduler.ready:
+            kernel.scheduler.run()
+            kernel.timers.run(self.platform.time_ns)
+            deadline = kernel.timers.next_deadline()
+            due = deadline is not None and deadline <= self.platform.time_ns
         assert self.kernel.internal_errors == 0

@@ -125,6 +125,8 @@ class Kernel:
             timer = timers.next_deadline()
             if timer is not None and (deadline is None or timer < deadline):
                 deadline = timer
+        if scheduler.ready:
+            deadline = 0
         self.platform.poll(deadline)
         if timers.heap:
             timers.run(self.now())

@@ -108,6 +108,10 @@ Blocking = Generator[Wait, bool, "int | None"]
 Result = int | Blocking | None
 
 
+#: Parked tasks that one run of the scheduler resumes at most, before the platform is looked at again.
+BATCH = 16
+
+
 class Scheduler:
     """Runs blocking calls; ``finish(task, result)`` is called with the result of one that had parked."""
 
@@ -136,9 +140,9 @@ class Scheduler:
             call.close()
 
     def run(self) -> None:
-        """Resume all that is ready, and what that makes ready."""
+        """Resume what is ready, BATCH tasks at the most; what they make ready comes later."""
         ready = self.ready
-        while ready:
+        for _ in range(min(len(ready), BATCH)):
             task = ready.popleft()
             if task.woken:
                 self._resume(task, woken=True)

@@ -16,7 +16,7 @@ from pylitebox.kernel.platform import Memory
 #: The most that one step of a transfer holds in the kernel.
 CHUNK = 1 << 20
 #: What the loop moves in one go before other tasks get their turn.
-TURN = 16 << 20
+TURN = 4 << 20
 
 #: (address, size) of one buffer in guest memory.
 Segment = tuple[int, int]

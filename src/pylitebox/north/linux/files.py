@@ -219,6 +219,11 @@ def hold(call: Blocking, *files: File) -> Blocking:
             file.put()
 
 
+def next_turn(task: Task) -> Wait:
+    """Let others run: due at once, but behind what was due before."""
+    return Wait(deadline=task.kernel.now(), interruptible=False)
+
+
 def read_vector(task: Task, file: File, vector: list[Segment], offset: int | None, *, nonblocking: bool) -> Blocking:
     """Read into the buffers of ``vector``, from ``offset`` or from the file's position (None)."""
     return hold(_read_vector(task, file, vector, offset, nonblocking=nonblocking), file)
@@ -257,7 +262,7 @@ def _read_vector(task: Task, file: File, vector: list[Segment], offset: int | No
             return done
         if done - turn >= TURN:
             turn = done
-            yield Wait(deadline=0, interruptible=False)
+            yield next_turn(task)
 
 
 def write_pieces(
@@ -281,7 +286,7 @@ def _write_pieces(
             offset += len(piece)
         if done - turn >= TURN:
             turn = done
-            yield Wait(deadline=0, interruptible=False)
+            yield next_turn(task)
     return done
 
 

@@ -13,9 +13,11 @@ from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memfd import MemfdFile
 from pylitebox.kernel.task import Task
-from pylitebox.kernel.wait import Result
+from pylitebox.kernel.wait import Blocking, Result
 from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot, Size, UInt
+from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
+from pylitebox.north.linux.files import next_turn
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Partial, syscall
 
@@ -153,11 +155,19 @@ def mincore(task: Task, address: Address, length: Size, vector: Address) -> Resu
     start, end = _pages(address, length, E.ENOMEM)
     _check_mapped(task, start, end)
     pages = (end - start) // mm.PAGE_SIZE
+    if pages > TURN:  # 16 GiB: memory that is only reserved may be that large
+        return _mincore(task, vector, pages)
+    task.memory.write(vector, b"\1" * pages)
+    return 0
+
+
+def _mincore(task: Task, vector: int, pages: int) -> Blocking:
     while pages:
-        step = min(pages, 1 << 20)
+        step = min(pages, TURN)
         task.memory.write(vector, b"\1" * step)
         vector += step
         pages -= step
+        yield next_turn(task)
     return 0
 
 

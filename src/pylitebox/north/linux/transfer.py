@@ -17,7 +17,7 @@ from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
-from pylitebox.north.linux.files import hold, raise_sigpipe, read_vector, write_pieces
+from pylitebox.north.linux.files import hold, next_turn, raise_sigpipe, read_vector, write_pieces
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
@@ -94,7 +94,7 @@ def _copy(
         data = data[written:]
         if done - turn >= TURN:
             turn = done
-            yield Wait(deadline=0, interruptible=False)
+            yield next_turn(task)
     return done
 
 
