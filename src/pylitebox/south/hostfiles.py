@@ -69,6 +69,9 @@ class Workers:
         """Deliver what is done through the platform's loop."""
         platform.watch(self._wake_read, self.deliver)
 
+    def descriptors(self) -> list[int]:
+        return [self._wake_read, self._wake_write]
+
     def submit(self, job: Callable[[], Callable[[], None]]) -> None:
         """Run ``job`` in a thread, and then what it returns in the loop."""
         self._jobs.put(job)
@@ -104,6 +107,12 @@ class HostTree:
         self.mounted = mounted
         self.workers = workers
         self.open: OrderedDict[PosixDirectory, None] = OrderedDict()
+        self.root: PosixDirectory | None = None
+
+    def descriptors(self) -> list[int]:
+        """The directories that are open now."""
+        directories = [*self.open, *([self.root] if self.root is not None else [])]
+        return [directory.fileno() for directory in directories]
 
     def opened(self, directory: PosixDirectory) -> None:
         """A directory has got a descriptor: the one longest unused loses its own."""
@@ -122,7 +131,8 @@ def open_tree(path: str | os.PathLike[str], workers: Workers | None = None) -> P
         raise translated(error) from error
     status = os.fstat(fd)
     tree = HostTree(status.st_dev, _mount_points(real), workers)
-    return PosixDirectory(tree, None, b"", b"", status.st_ino, fd)
+    tree.root = PosixDirectory(tree, None, b"", b"", status.st_ino, fd)
+    return tree.root
 
 
 def _mount_points(root: bytes) -> dict[bytes, set[bytes]]:

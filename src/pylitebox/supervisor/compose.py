@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.hostfs import forget_idle
 from pylitebox.kernel.kernel import Kernel
 from pylitebox.kernel.log import send_to
 from pylitebox.north.linux.personality import Personality
@@ -53,6 +54,7 @@ class Composed:
         kernel, control, session = self.kernel, self.control, self.session
         gc.freeze()  # what is there now stays: the collector need not look at it again
         gc.set_threshold(20_000, 20, 50)
+        gc.enable()  # it was off while everything was imported
         while not session.ended and not control.closed:
             kernel.step(kernel.now() + RETRY_NS if control.waiting else None)
             if control.waiting:
@@ -84,19 +86,22 @@ def compose(channel: Channel, message: Message) -> Composed:
     control = Control(channel)
     try:
         platform.start()
+        plan.close_stub()
         processes.boot(kernel)
         view.build(kernel, plan.view, plan.owner)
+        forget_idle(kernel)
     except KernelError as error:
         platform.close()
         raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
     session = Session(kernel, control.send, _streams(platform))
     control.session = session
-    _observe(message, personality, session)
+    traced = _observe(message, personality, session)
     platform.watch(channel.fileno(), control.readable)
     send_to(LogToClient(control))
+    expected = {0, 1, 2, channel.fileno(), *platform.descriptors(), *workers.descriptors(), *plan.descriptors(), *traced}
     message.close()
     try:
-        walls += confine.seal(confine.open_descriptors(), groups=["host-write"] if plan.writable else [])
+        walls += confine.seal(expected, groups=["host-write"] if plan.writable else [])
     except BaseException:
         platform.close()
         raise
@@ -164,7 +169,12 @@ class _Plan:
                 "reinstall the package"
             ) from None
         self._rules.append((fd, confine.EXECUTE))
+        self._stub_fd = fd
         return f"/proc/self/fd/{fd}"
+
+    def close_stub(self) -> None:
+        """The stub program runs: nobody needs to reach it again."""
+        os.close(self._stub_fd)
 
     def enclose(self) -> list[confine.Wall]:
         uid = self._uid()
@@ -191,6 +201,10 @@ class _Plan:
             if mode == "rw" or status.st_mode & _WANTED != _WANTED:
                 return status.st_uid
         return None
+
+    def descriptors(self) -> list[int]:
+        """What stays open of all that was opened: the host trees."""
+        return [fd for tree in self._trees for fd in tree.tree.descriptors()]
 
     def set_workers(self, workers: Workers) -> None:
         for tree in self._trees:
@@ -231,12 +245,14 @@ def _observers(message: Message) -> None:
         from pylitebox.north.linux import summary  # noqa: F401
 
 
-def _observe(message: Message, personality: Personality, session: Session) -> None:
-    """--strace and --summary."""
+def _observe(message: Message, personality: Personality, session: Session) -> list[int]:
+    """--strace and --summary; the descriptors that they write to."""
+    traced: list[int] = []
     if message.header.get("trace") and message.fds:
         from pylitebox.north.linux.trace import Tracer
 
         fd, message.fds[-1] = message.fds[-1], -1
+        traced.append(fd)
         Tracer(lambda line: _write_all(fd, line.encode("utf-8", "backslashreplace"))).install(personality)
     if message.header.get("summary"):
         from pylitebox.north.linux.summary import Summary
@@ -244,6 +260,7 @@ def _observe(message: Message, personality: Personality, session: Session) -> No
         summary = Summary()
         summary.install(personality)
         session.last_words = lambda: {"summary": summary.render()}
+    return traced
 
 
 def _write_all(fd: int, data: bytes) -> None:

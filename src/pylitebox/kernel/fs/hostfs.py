@@ -15,7 +15,6 @@ renaming directories where ``hidden`` is used (EXDEV).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, cast
 from weakref import WeakValueDictionary
 
@@ -232,8 +231,8 @@ class HostInode(Inode):
         self.directory.unlink(name)
         self._refresh()
         if inode is not None:
-            if inode in self.filesystem.idle:
-                del self.filesystem.idle[inode]
+            if inode in self.filesystem.kernel.idle_files:
+                del self.filesystem.kernel.idle_files[inode]
                 inode.forget()
             inode._refresh()
 
@@ -278,13 +277,13 @@ class HostInode(Inode):
         elif self._reader is None and self._writer is None:
             self._reader = self._open(write=False)
         if self._opens == 0:
-            self.filesystem.idle.pop(self, None)
+            self.filesystem.kernel.idle_files.pop(self, None)
         self._opens += 1
 
     def release(self) -> None:
         self._opens -= 1
         if self._opens == 0:
-            idle = self.filesystem.idle
+            idle = self.filesystem.kernel.idle_files
             if self._writer is None:
                 idle[self] = None
                 if len(idle) > MAX_IDLE:
@@ -402,10 +401,15 @@ class HostFs(FileSystem):
         self.owner = owner
         self.hidden = hidden
         self.inodes: WeakValueDictionary[int, HostInode] = WeakValueDictionary()
-        self.idle: OrderedDict[HostInode, None] = OrderedDict()
         root = HostInode(self, None, b"", directory.stat_self())
         root._directory = directory
         self.root: Inode = root
 
     def statfs(self) -> Statfs:
         return Statfs(self.magic, 4096, 1 << 20, 0, 0, 1 << 20, 0, self.dev, 255, 4096, 0)
+
+
+def forget_idle(kernel: Kernel) -> None:
+    """Close the host descriptors of all files that nobody has open."""
+    while kernel.idle_files:
+        kernel.idle_files.popitem()[0].forget()

@@ -99,6 +99,9 @@ class NativeMemory:
         except (OSError, OverflowError):
             raise KernelError(E.EFAULT) from None
 
+    def fileno(self) -> int:
+        return self._fd
+
     def share(self) -> None:
         """A process that shares this memory is about to be made: one :meth:`close` more."""
         self._users += 1

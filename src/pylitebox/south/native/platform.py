@@ -131,6 +131,13 @@ class NativePlatform:
                 self.close()
                 raise StartError("the template did not report within 10 seconds")
 
+    def descriptors(self) -> set[int]:
+        """The host descriptors that the platform holds (those of console streams are their makers')."""
+        held = {self._epoll.fileno(), self.listener.fd, self._launch.life}
+        for process in self._processes.values():
+            held |= {process.pidfd, process.memory.fileno()}
+        return held
+
     def _launch_with_namespaces(self) -> Launch:
         wanted = self._wanted_namespaces
         for namespaces in (_NAMESPACES, 0) if wanted is None else (wanted,):
