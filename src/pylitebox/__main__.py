@@ -1,8 +1,6 @@
 """``python -m pylitebox``."""
 
-import sys
-
-from pylitebox.cli.main import main
+from pylitebox.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

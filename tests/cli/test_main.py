@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import pylitebox
-from pylitebox.cli.main import main, parse
+from pylitebox.cli.arguments import parse
+from pylitebox.cli.main import main
 
 SOURCE = os.path.dirname(os.path.dirname(pylitebox.__file__))
 
@@ -55,6 +56,25 @@ def test_the_command_line_starts_without_heavy_modules():
     modules = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=True
     ).stdout.split()
-    heavy = {"subprocess", "asyncio", "logging", "typing_extensions", "dataclasses", "inspect", "pathlib", "ctypes"}
+    heavy = {"argparse", "asyncio", "ctypes", "dataclasses", "inspect", "logging", "pathlib", "subprocess", "traceback"}
     assert heavy & set(modules) == set()
     assert [name for name in modules if name.startswith(("pylitebox.kernel", "pylitebox.north"))] == []
+
+
+def test_a_supervisor_imports_nothing_heavy():
+    program = "import sys; from pylitebox.supervisor.main import preload; preload(); print(' '.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-S", "-c", program], env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"argparse", "asyncio", "dataclasses", "inspect", "logging", "pathlib", "subprocess", "traceback"}
+    assert heavy & set(modules) == set()
+
+
+def test_output_that_nobody_reads_is_as_a_broken_pipe():
+    program = [sys.executable, "-m", "pylitebox", "syscalls"]
+    with subprocess.Popen(program, env={"PYTHONPATH": SOURCE}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as cli:
+        assert cli.stdout is not None
+        assert cli.stderr is not None
+        cli.stdout.close()
+        assert cli.stderr.read() == b""
+    assert cli.returncode == 141

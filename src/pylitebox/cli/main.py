@@ -1,80 +1,72 @@
-"""``pylitebox``: the command line. Parsing only; each command lives in a function of its own module.
+"""``pylitebox``: the command line. Each command lives in a module of its own.
 
-It starts quickly on purpose: argparse and nothing else, and for ``run`` the supervisor is forked before the options
-are parsed, so that it imports the kernel meanwhile.
+It starts quickly on purpose: for ``run`` the supervisor is forked before anything else is imported or parsed, so that
+it imports the kernel meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import gc
+import os
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
-from pylitebox.cli import run
+from pylitebox.sandbox.foreground import FAILED, Foreground
 
-#: A bad option of ``run``: as env(1) and timeout(1) do, apart from the program's own statuses.
-FAILED = 125
-
-
-class Parser(argparse.ArgumentParser):
-    """Mistakes are one sentence, with the status that ``run`` promises."""
-
-    def error(self, message: str) -> NoReturn:
-        command = self.prog.partition(" ")[2]
-        self.exit(FAILED, f"pylitebox: {message} (pylitebox {command + ' ' if command else ''}--help says more)\n")
+#: As a shell shows a program that SIGPIPE ended.
+BROKEN_PIPE = 141
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="pylitebox",
-        description="Run unmodified Linux programs under a kernel of their own, without root, daemon or image.",
-        epilog="examples:\n"
-        "  pylitebox run -- ls -l /\n"
-        "  pylitebox run --workspace . --python -- python3 script.py\n"
-        "  pylitebox run --strace -- cat /etc/os-release\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    run.add_parser(commands)
-    _add(commands, "syscalls", "list the system calls, and how far each is implemented", formats=True)
-    _add(commands, "surface", "list the host calls that each process of a sandbox may make, and why", formats=True)
-    _add(
-        commands,
-        "doctor",
-        "say what this host offers, which walls stand, and how to get what is missing",
-        formats=False,
-    )
-    return parser
+def entry() -> NoReturn:
+    """The ``pylitebox`` program.
+
+    It is too short-lived for a garbage collector, and leaves without taking the interpreter apart: each is several
+    milliseconds of a run."""
+    gc.disable()
+    status = main()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BrokenPipeError:
+        status = BROKEN_PIPE
+    os._exit(status)
 
 
-def _add(commands: Any, name: str, text: str, *, formats: bool) -> None:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-    if formats:
-        parser.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
+@contextlib.contextmanager
+def early_start(arguments: Sequence[str]) -> Iterator[Foreground | None]:
+    """The supervisor of a ``run``, started before its options are parsed; ended if they are wrong."""
+    if not arguments or arguments[0] != "run" or _wants_help(arguments) or not sys.platform.startswith("linux"):
+        yield None
+        return
+    job = Foreground()
+    try:
+        yield job
+    finally:
+        job.close()
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options; what stands behind ``--`` is the program's, untouched by argparse."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = build_parser()
-    options, unknown = parser.parse_known_args(arguments[:end])
-    if unknown:
-        parser.prog = f"pylitebox {options.command}" if options.command else "pylitebox"
-        parser.error(f"there is no option {unknown[0]}")
-    if options.command == "run":
-        options.program += arguments[end:] if options.program else arguments[end + 1 :]
-    return options
+def _wants_help(arguments: Sequence[str]) -> bool:
+    for argument in arguments[1:]:
+        if argument == "--" or not argument.startswith("-"):
+            return False
+        if argument in ("-h", "--help"):
+            return True
+    return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with run.early_start(arguments) as job:
+        with early_start(arguments) as job:
+            from pylitebox.cli.arguments import build_parser, parse
+
             options = parse(arguments)
             if options.command == "run":
+                from pylitebox.cli import run
+
                 return run.main(options, job)
         if options.version:
             import pylitebox
@@ -91,4 +83,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has left
         sys.stderr.close()
-        return 141
+        return BROKEN_PIPE

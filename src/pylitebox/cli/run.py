@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pylitebox.sandbox.errors import OptionError
@@ -78,28 +78,6 @@ def add_parser(commands: Any) -> None:
     watch.add_argument("--strace-output", metavar="FILE", help="write them to FILE instead (implies --strace)")
     watch.add_argument("--summary", action="store_true", help="count the system calls, on stderr at the end")
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="PROGRAM", help=argparse.SUPPRESS)
-
-
-@contextlib.contextmanager
-def early_start(arguments: Sequence[str]) -> Iterator[Foreground | None]:
-    """The supervisor of a ``run``, started before its options are parsed; ended if they are wrong."""
-    if not arguments or arguments[0] != "run" or _wants_help(arguments) or not sys.platform.startswith("linux"):
-        yield None
-        return
-    job = Foreground()
-    try:
-        yield job
-    finally:
-        job.close()
-
-
-def _wants_help(arguments: Sequence[str]) -> bool:
-    for argument in arguments[1:]:
-        if argument == "--" or not argument.startswith("-"):
-            return False
-        if argument in ("-h", "--help"):
-            return True
-    return False
 
 
 def main(options: argparse.Namespace, job: Foreground | None) -> int:

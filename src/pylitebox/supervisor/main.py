@@ -8,6 +8,7 @@ until the client is gone or the sandbox is done, and everything in it is ended.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -18,7 +19,10 @@ from pylitebox.supervisor.protocol import Channel
 
 
 def preload() -> None:
-    """Import all that a supervisor may ever need: once it is confined, it can open no module."""
+    """Import all that a supervisor may ever need: once it is confined, it can open no module.
+
+    The collector is off meanwhile, and until the sandbox runs (compose.py): nothing of this is ever garbage."""
+    gc.disable()
     from pylitebox.north.linux.personality import load_families
     from pylitebox.south.native import platform, streams  # noqa: F401
     from pylitebox.supervisor import compose, session  # noqa: F401
