@@ -67,7 +67,8 @@ def test_a_long_transfer_lets_others_run() -> None:
     bench = Bench()
     g = bench.guest()
     source, sink = g("memfd_create", "a", 0), g("memfd_create", "b", 0)
-    assert source is not None and sink is not None
+    assert source is not None
+    assert sink is not None
     assert g("ftruncate", source, 3 * TURN) == 0
     others: list[int] = []
     assert g("sendfile", sink, source, 0, 3 * TURN) is PARKED

@@ -10,7 +10,6 @@ guests that arm timers, or long calls that go on in turns, cannot keep the loop 
 import heapq
 from collections.abc import Callable
 
-
 #: Timers that one run fires at most.
 BATCH = 16
 
