@@ -68,6 +68,8 @@ _MACHINE = frozenset((AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ,
 #: How long a granted child may take until it reports in. One that never does can reach nothing: all its calls end it.
 _HELLO_NS = 10_000_000_000
 _MAX_REMEMBERED = 1024
+#: How long the guardian may take to end all guests.
+_END_MS = 2000
 #: What is put around the guests where it can be had: they see no other process and are nobody in ours.
 _NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID
 
@@ -167,13 +169,24 @@ class NativePlatform:
             except OSError:
                 pass
             self.forget_process(process)
+        os.close(self.listener.fd)  # whoever waits for an answer gets ENOSYS
         os.close(self._launch.life)  # the guardian ends the rest, then itself
-        try:
-            os.waitpid(self._launch.guardian, 0)
-        except ChildProcessError:
-            pass
-        os.close(self.listener.fd)
+        self._reap_guardian()
         self._epoll.close()
+
+    def _reap_guardian(self) -> None:
+        """Wait for the guardian's end, but not for ever: one that is stuck ends by force, and is init's to reap."""
+        try:
+            pidfd = os.pidfd_open(self._launch.guardian)
+        except ProcessLookupError:
+            return
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        if poller.poll(_END_MS):
+            os.waitpid(self._launch.guardian, 0)
+        else:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
 
     # -- the loop ---------------------------------------------------------------------------------------------
 

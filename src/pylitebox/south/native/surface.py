@@ -354,7 +354,7 @@ SUPERVISOR: tuple[Rule, ...] = (
         "receives and answers the guests' calls",
     ),
     plain("epoll_wait", "the loop"),
-    plain("poll", "whether a console stream is ready"),
+    plain("poll", "whether a console stream is ready, and whether the guardian has ended"),
     plain("epoll_ctl", "what the loop waits for"),
     plain("recvmsg", "orders of the client, with the descriptors of a program's streams"),
     plain("sendto", "answers to the client; console streams that are sockets"),
