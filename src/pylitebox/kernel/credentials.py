@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 #: All capabilities that Linux 6.18 knows (linux/capability.h: CAP_LAST_CAP is 40).
 ALL_CAPABILITIES = (1 << 41) - 1
+#: Supplementary groups of one thread: fewer than Linux's 65536, since each thread may have its own.
+NGROUPS_MAX = 1024
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2

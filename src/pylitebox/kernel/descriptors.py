@@ -2,21 +2,32 @@
 
 A :class:`~pylitebox.kernel.fs.file.File` is an open file description, shared by every descriptor that dup(2), fork(2)
 or SCM_RIGHTS made of it; it is released when the last of them is gone. A table is shared by the threads of a process
-(and by processes that clone(2) made with CLONE_FILES).
+(and by processes that clone(2) made with CLONE_FILES). The descriptors of all tables of a sandbox share one budget.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.content import Budget
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.fs.file import File
+
+#: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open): poll(2) of so many takes milliseconds.
+NR_OPEN = 1 << 16
 
 
 class FileTable:
-    """Descriptor numbers to files. ``limit`` is RLIMIT_NOFILE's soft value."""
+    """Descriptor numbers to files. ``limit`` is RLIMIT_NOFILE's soft value, ``budget`` the sandbox's."""
 
-    __slots__ = ("_free_hint", "cloexec", "files", "limit", "users")
+    __slots__ = ("_free_hint", "budget", "cloexec", "files", "limit", "users")
 
-    def __init__(self, limit: int = 1024) -> None:
+    def __init__(self, limit: int = 1024, budget: Budget | None = None) -> None:
         self.files: dict[int, File] = {}
+        self.budget = budget or Budget(NR_OPEN, errno=E.ENFILE)
         self.cloexec: set[int] = set()
         self.limit = limit
         self.users = 1  # processes that share the table
@@ -30,13 +41,17 @@ class FileTable:
             raise KernelError(E.EBADF) from None
 
     def install(self, file: File, *, cloexec: bool = False, lowest: int = 0) -> int:
-        """Give ``file`` the lowest free number from ``lowest`` on; EMFILE. Takes a reference."""
+        """Give ``file`` the lowest free number from ``lowest`` on; EMFILE, ENFILE. Takes a reference."""
         files = self.files
         fd = max(lowest, self._free_hint)
         while fd in files:
             fd += 1
         if fd >= self.limit:
             raise KernelError(E.EMFILE)
+        budget = self.budget
+        if budget.used >= budget.limit:
+            raise KernelError(E.ENFILE)
+        budget.used += 1
         if lowest <= self._free_hint:
             self._free_hint = fd + 1
         files[fd] = file
@@ -46,12 +61,15 @@ class FileTable:
         return fd
 
     def install_at(self, fd: int, file: File, *, cloexec: bool = False) -> int:
-        """Put ``file`` at this number, closing what was there; EBADF beyond the limit. Takes a reference."""
+        """Put ``file`` at this number, closing what was there; EBADF beyond the limit, ENFILE. Takes a reference."""
         if not 0 <= fd < self.limit:
             raise KernelError(E.EBADF)
+        if fd not in self.files and self.budget.used >= self.budget.limit:
+            raise KernelError(E.ENFILE)
         file.references += 1
         if fd in self.files:
             self.close(fd)
+        self.budget.used += 1
         self.files[fd] = file
         if cloexec:
             self.cloexec.add(fd)
@@ -62,15 +80,20 @@ class FileTable:
         file = self.files.pop(fd, None)
         if file is None:
             raise KernelError(E.EBADF)
+        self.budget.used -= 1
         self.cloexec.discard(fd)
         if fd < self._free_hint:
             self._free_hint = fd
         file.on_close(self)
         file.put()
 
-    def copy(self) -> "FileTable":
-        """The table of a forked child: the same files, each with a reference more."""
-        table = FileTable(self.limit)
+    def copy(self, *, must: bool = False) -> FileTable:
+        """The table of a forked child: the same files, each with a reference more; EAGAIN beyond the sandbox's
+        budget, unless there is no way back (``must``)."""
+        if not must and not self.budget.fits(len(self.files)):
+            raise KernelError(E.EAGAIN)
+        table = FileTable(self.limit, self.budget)
+        self.budget.used += len(self.files)
         table.files = dict(self.files)
         table.cloexec = set(self.cloexec)
         table._free_hint = self._free_hint

@@ -5,7 +5,7 @@ events takes entries off that list and polls their files: an entry with events i
 edge-triggered or one-shot it goes back to the end of the list. So the cost is that of ready files, not of all.
 
 Rules: an entry is a file *and* a descriptor number, and lives as long as the open file description (man 7 epoll,
-Q6). Sets may hold sets, four deep, without cycles.
+Q6). Sets may hold sets, four deep, without cycles. The entries of all sets of a sandbox share one budget.
 Missing: EPOLLEXCLUSIVE wakes every waiter (allowed: it "may" wake fewer); EPOLLWAKEUP is ignored.
 """
 
@@ -30,12 +30,11 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.fs.content import Budget
     from pylitebox.kernel.fs.file import File
 
 #: How deep sets may hold sets (linux/fs/eventpoll.c: EP_MAX_NESTS).
 MAX_NESTING = 4
-#: Entries of one set.
-MAX_ENTRIES = 1 << 16
 _PRIVATE = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE
 _EXCLUSIVE_EVENTS = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 
@@ -64,8 +63,9 @@ class EpollFile(AnonymousFile):
     kind = b"eventpoll"
     can_poll = True
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
         super().__init__()
+        self._budget = budget
         self._entries: dict[tuple[File, int], _Entry] = {}
         self._ready: dict[_Entry, None] = {}
         self._queue = WaitQueue()
@@ -80,10 +80,10 @@ class EpollFile(AnonymousFile):
         key = (file, fd)
         if key in self._entries:
             raise KernelError(E.EEXIST)
-        if len(self._entries) >= MAX_ENTRIES:
-            raise KernelError(E.ENOSPC)
         if isinstance(file, EpollFile):
             self._check_nesting(file)
+        self._budget.take(1)
+        if isinstance(file, EpollFile):
             file._holders[self] = file._holders.get(self, 0) + 1
         entry = _Entry(file, fd, events | POLLERR | POLLHUP, data)
         self._entries[key] = entry
@@ -116,6 +116,7 @@ class EpollFile(AnonymousFile):
 
     def _drop(self, key: tuple[File, int]) -> None:
         entry = self._entries.pop(key)
+        self._budget.give(1)
         file = entry.file
         if isinstance(file, EpollFile):
             file._holders[self] -= 1
@@ -134,22 +135,27 @@ class EpollFile(AnonymousFile):
 
     def _check_nesting(self, inner: EpollFile) -> None:
         """ELOOP if ``inner`` holds this set, or the chain of sets through both would be too long."""
-        if inner is self or inner._levels_below(self) + self._levels_above() > MAX_NESTING:
+        if inner is self or inner._levels_below(self, {}) + self._levels_above({}) > MAX_NESTING:
             raise KernelError(E.ELOOP)
 
-    def _levels_below(self, forbidden: EpollFile) -> int:
-        """How many sets lie on the longest way down from this one, itself included."""
-        deepest = 0
-        for file, _ in self._entries:
-            if isinstance(file, EpollFile):
-                if file is forbidden:
-                    raise KernelError(E.ELOOP)
-                deepest = max(deepest, file._levels_below(forbidden))
-        return deepest + 1
+    def _levels_below(self, forbidden: EpollFile, known: dict[EpollFile, int]) -> int:
+        """How many sets lie on the longest way down from this one, itself included. ``known``: those looked at
+        before, since there may be very many ways through few sets."""
+        deepest = known.get(self, 0)
+        if not deepest:
+            for file, _ in self._entries:
+                if isinstance(file, EpollFile):
+                    if file is forbidden:
+                        raise KernelError(E.ELOOP)
+                    deepest = max(deepest, file._levels_below(forbidden, known))
+            deepest = known[self] = deepest + 1
+        return deepest
 
-    def _levels_above(self) -> int:
+    def _levels_above(self, known: dict[EpollFile, int]) -> int:
         """How many sets lie on the longest way up from this one, itself not included."""
-        return max((1 + holder._levels_above() for holder in self._holders), default=0)
+        if self not in known:
+            known[self] = max((1 + holder._levels_above(known) for holder in self._holders), default=0)
+        return known[self]
 
     # -- epoll_wait(2) ----------------------------------------------------------------------------------------
 
@@ -176,10 +182,12 @@ class EpollFile(AnonymousFile):
     # -- as a file --------------------------------------------------------------------------------------------
 
     def poll(self) -> int:
-        for entry in tuple(self._ready):
+        ready = self._ready
+        while ready:
+            entry = next(iter(ready))
             if entry.ready():
                 return POLLIN | POLLRDNORM
-            del self._ready[entry]
+            del ready[entry]
         return 0
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:

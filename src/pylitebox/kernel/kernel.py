@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from pylitebox.abi import errno as E
 from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
@@ -30,7 +31,14 @@ class Limits:
     def __init__(self) -> None:
         self.processes = 4096  # live processes and zombies
         self.threads = 8192  # live threads of all processes
-        self.memory_file_bytes = 4 << 30  # data of all in-memory files
+        self.memory_file_bytes = 1 << 30  # data of all in-memory files, attributes and links' targets included
+        self.memory_file_names = 1 << 18  # names in all in-memory file systems: about a kilobyte of ours each
+        self.descriptors = 1 << 17  # of all processes: at most two or three kilobytes of ours each
+        self.pipe_pages = 1 << 14  # of all pipes; beyond it new ones are small, at twice as many there are none
+        self.socket_bytes = 64 << 20  # in the queues of all sockets
+        self.epoll_entries = 1 << 16  # of all epoll sets
+        self.record_locks = 1 << 16  # of all files
+        self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
 
 
 class Counters:
@@ -56,12 +64,18 @@ class Kernel:
         self.tasks: dict[int, Task] = {}  # by tid
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
-        self.unix = UnixState()
+        self.unix = UnixState(self.limits.socket_bytes)
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
         self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
+        self.file_names = Budget(self.limits.memory_file_names)
+        self.descriptors = Budget(self.limits.descriptors, errno=E.ENFILE)
+        self.pipe_pages = Budget(self.limits.pipe_pages)
+        self.epoll_entries = Budget(self.limits.epoll_entries)
+        self.record_locks = Budget(self.limits.record_locks, errno=E.ENOLCK)
+        self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
         self.queued_signals = 0  # real-time signals that wait behind one of their number (signals.py)

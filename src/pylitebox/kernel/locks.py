@@ -20,6 +20,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.wait import Blocking, Wait, WaitQueue
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.fs.content import Budget
     from pylitebox.kernel.fs.file import File
 
 #: Who holds a lock: a process (its descriptor table) or an open file description.
@@ -45,9 +46,10 @@ class Record:
 class Locks:
     """All locks on one inode."""
 
-    __slots__ = ("flocks", "queue", "records")
+    __slots__ = ("_budget", "flocks", "queue", "records")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget  # of all record locks of the sandbox
         self.flocks: dict[File, int] = {}  # LOCK_SH or LOCK_EX
         self.records: list[Record] = []  # by first byte
         self.queue = WaitQueue()  # woken when a lock is given up or weakened
@@ -84,6 +86,11 @@ class Locks:
             kept.append(Record(new.owner, new.kind, first, last, new.pid))
         if len(kept) > max(MAX_RECORDS, len(self.records)):
             raise KernelError(E.ENOLCK)
+        more = len(kept) - len(self.records)
+        if more > 0:
+            self._budget.take(more)
+        else:
+            self._budget.give(-more)
         kept.sort(key=lambda lock: lock.first)
         self.records = kept
         self.queue.wake()
@@ -91,7 +98,9 @@ class Locks:
     def forget(self, owner: Owner) -> None:
         """Give up all that ``owner`` holds here."""
         held = len(self.records) + len(self.flocks)
+        before = len(self.records)
         self.records = [lock for lock in self.records if lock.owner is not owner]
+        self._budget.give(before - len(self.records))
         if not isinstance(owner, FileTable):
             self.flocks.pop(owner, None)
         if len(self.records) + len(self.flocks) != held:
@@ -107,7 +116,7 @@ def _of(file: File) -> Locks | None:
     if inode is None:
         return None
     if inode.locks is None:
-        inode.locks = Locks()
+        inode.locks = Locks(inode.filesystem.kernel.record_locks)
     return inode.locks
 
 

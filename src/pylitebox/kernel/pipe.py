@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from pylitebox.kernel.credentials import Credentials
+    from pylitebox.kernel.fs.content import Budget
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.task import Task
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 PAGE = 4096
 PIPE_BUF = 4096
 DEFAULT_SLOTS = 16
+#: Of a pipe that is made when the sandbox has many (linux/fs/pipe.c: PIPE_MIN_DEF_BUFFERS).
+MIN_SLOTS = 2
 #: /proc/sys/fs/pipe-max-size, bytes.
 PIPE_MAX_SIZE = 1 << 20
 
@@ -54,6 +57,7 @@ class Pipe:
     """The buffer between the two ends."""
 
     __slots__ = (
+        "_budget",
         "_consumed",
         "_pages",
         "read_queue",
@@ -65,10 +69,18 @@ class Pipe:
         "writers",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        """``budget`` counts the slots of all pipes: when it is used up a new pipe is small, and EPERM keeps others
+        from growing; at twice as much ENFILE."""
+        self.slots = 0
+        self._budget = budget
+        slots = DEFAULT_SLOTS if budget.fits(DEFAULT_SLOTS) else MIN_SLOTS
+        if budget.used + slots > 2 * budget.limit:
+            raise KernelError(E.ENFILE)
+        budget.used += slots
+        self.slots = slots
         self._pages: deque[bytes] = deque()
         self._consumed = 0  # bytes of the first page that were read
-        self.slots = DEFAULT_SLOTS
         self.readers = 0
         self.writers = 0
         # How often each side was ever opened: a FIFO's opener waits for the other side's count to change.
@@ -76,6 +88,9 @@ class Pipe:
         self.writer_opens = 0
         self.read_queue = WaitQueue()
         self.write_queue = WaitQueue()
+
+    def __del__(self) -> None:
+        self._budget.used -= self.slots
 
     @property
     def empty(self) -> bool:
@@ -181,6 +196,9 @@ class Pipe:
             raise KernelError(E.EPERM)
         if slots < len(self._pages):
             raise KernelError(E.EBUSY)
+        if slots > self.slots and not self._budget.fits(slots - self.slots):
+            raise KernelError(E.EPERM)
+        self._budget.used += slots - self.slots
         self.slots = slots
         self.write_queue.wake()
         return slots * PAGE
@@ -282,8 +300,8 @@ class PipeEnd(PipeFile):
 
 
 def make_pipe(owner: Owner, flags: int = 0) -> tuple[PipeEnd, PipeEnd]:
-    """The read end and the write end of a new pipe; ``flags`` may hold O_NONBLOCK and O_DIRECT."""
-    pipe = Pipe()
+    """The read end and the write end of a new pipe; ``flags`` may hold O_NONBLOCK and O_DIRECT. ENFILE."""
+    pipe = Pipe(owner.kernel.pipe_pages)
     identity = (new_inode_number(), owner.cred.fsuid, owner.cred.fsgid, owner.kernel.wall())
     flags &= O_NONBLOCK | O_DIRECT
     return PipeEnd(pipe, O_RDONLY | flags & O_NONBLOCK, identity), PipeEnd(pipe, O_WRONLY | flags, identity)
@@ -293,10 +311,10 @@ class FifoFile(PipeFile):
     """An opened FIFO. It may have to wait for its partner: see :attr:`connected` and :meth:`wait_open`."""
 
     def __init__(self, inode: Inode, flags: int, location: Location | None = None) -> None:
-        """ENXIO for a non-blocking writer without a reader."""
+        """ENXIO for a non-blocking writer without a reader; ENFILE."""
         pipe: Pipe | None = getattr(inode, "pipe", None)
         if pipe is None:
-            pipe = Pipe()
+            pipe = Pipe(inode.filesystem.kernel.pipe_pages)
         if flags & O_NONBLOCK and flags & O_ACCMODE == O_WRONLY and not pipe.readers:
             raise KernelError(E.ENXIO)
         super().__init__(pipe, flags, inode=inode, location=location)

@@ -15,7 +15,7 @@ from pylitebox.abi import sched as sd
 from pylitebox.abi import signal as sg
 from pylitebox.kernel import itimers
 from pylitebox.kernel.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Credentials
-from pylitebox.kernel.descriptors import FileTable
+from pylitebox.kernel.descriptors import NR_OPEN, FileTable
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.exit import (
     cpu_times,
@@ -75,7 +75,7 @@ def default_rlimits() -> list[tuple[int, int]]:
     limits = [(rl.RLIM_INFINITY, rl.RLIM_INFINITY)] * rl.RLIM_NLIMITS
     limits[rl.RLIMIT_STACK] = (8 << 20, rl.RLIM_INFINITY)
     limits[rl.RLIMIT_CORE] = (0, rl.RLIM_INFINITY)
-    limits[rl.RLIMIT_NOFILE] = (1024, 1 << 20)
+    limits[rl.RLIMIT_NOFILE] = (1024, NR_OPEN)
     limits[rl.RLIMIT_MEMLOCK] = (8 << 20, 8 << 20)
     limits[rl.RLIMIT_SIGPENDING] = (16384, 16384)
     limits[rl.RLIMIT_MSGQUEUE] = (819200, 819200)
@@ -111,7 +111,9 @@ def create(
     _room(kernel, process=True)
     process = Process(kernel, kernel.new_id(), parent, files, fs)
     process.rlimits = rlimits or default_rlimits()
-    files.limit = min(process.rlimits[rl.RLIMIT_NOFILE][0], 1 << 20)
+    files.limit = min(process.rlimits[rl.RLIMIT_NOFILE][0], NR_OPEN)
+    if not files.files:
+        files.budget = kernel.descriptors
     task = Task(kernel, process.pid, process, cred)
     _enter(parent, process, task)
     return process, task
@@ -311,7 +313,9 @@ def commit_exec(
     task.set_child_tid = task.clear_child_tid = task.robust_list = 0
     task.cred = exec_credentials(task.cred)
     task.name = process.name = name[:15]
-    process.exe, process.argv, process.environ, process.layout = exe, argv, environ, layout
+    process.exe, process.layout = exe, layout
+    # They are in the program's memory, which may hold megabytes; /proc reads them there.
+    process.argv, process.environ = ([], []) if layout.arg_area[1] > layout.arg_area[0] else (argv, environ)
     process.exec_count += 1
     process.dumpable = 1
     itimers.cancel_posix(process)
@@ -337,7 +341,7 @@ def _own_tables(task: Task) -> None:
         process.files.release()
         process.files = task.files
     if process.files.users > 1:
-        table = process.files.copy()
+        table = process.files.copy(must=True)
         process.files.release()
         process.files = task.files = table
     process.fs = task.fs

@@ -25,20 +25,24 @@ MAX_FILE_SIZE = (1 << 63) - 1
 class Budget:
     """A number of units that may be in use at once; a budget may be part of a larger one."""
 
-    __slots__ = ("limit", "parent", "used")
+    __slots__ = ("errno", "limit", "parent", "used")
 
-    def __init__(self, limit: int, parent: Budget | None = None) -> None:
+    def __init__(self, limit: int, parent: Budget | None = None, *, errno: int = E.ENOSPC) -> None:
         self.limit = limit
         self.used = 0
         self.parent = parent
+        self.errno = errno
 
     def take(self, amount: int) -> None:
-        """ENOSPC, with nothing taken, if the budget or a larger one would be exceeded."""
+        """ENOSPC (or what was named), with nothing taken, if the budget or a larger one would be exceeded."""
         if self.used + amount > self.limit:
-            raise KernelError(E.ENOSPC)
+            raise KernelError(self.errno)
         if self.parent is not None:
             self.parent.take(amount)
         self.used += amount
+
+    def fits(self, amount: int) -> bool:
+        return self.used + amount <= self.limit
 
     def give(self, amount: int) -> None:
         self.used -= amount

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pylitebox.kernel.wait import WaitQueue
 
 MAX_OFFSET = (1 << 63) - 1
+#: What an entry of a kept listing takes, bytes.
+ENTRY_COST = 128
 
 
 class RegularFile(File):
@@ -93,7 +95,8 @@ class RegularFile(File):
 
 class DirectoryFile(File):
     """An open directory. Its entries are listed when it is read from the start; ``position`` counts in that list, so
-    that it stays meaningful while entries come and go (man 3 readdir leaves open whether changes are seen)."""
+    that it stays meaningful while entries come and go (man 3 readdir leaves open whether changes are seen). If the
+    listings of all open directories get too large, further ones are not kept but made anew for each read."""
 
     inode: Inode
     location: Location
@@ -101,6 +104,7 @@ class DirectoryFile(File):
     def __init__(self, inode: Inode, flags: int, location: Location) -> None:
         super().__init__(flags, inode=inode, location=location)
         self._entries: list[tuple[bytes, int, int]] | None = None
+        self._kept = 0  # what they count in the budget of listings
 
     def read(self, size: int) -> bytes:
         raise KernelError(E.EISDIR)
@@ -121,7 +125,12 @@ class DirectoryFile(File):
             if location.dentry.deleted:
                 raise KernelError(E.ENOENT)
             entries = [(b".", inode.ino, DT_DIR), (b"..", location.parent.inode.ino, DT_DIR), *inode.readdir()]
-            self._entries = entries
+            self.release()
+            cost = ENTRY_COST * len(entries)
+            budget = inode.filesystem.kernel.listings
+            if budget.fits(cost):
+                budget.take(cost)
+                self._entries, self._kept = entries, cost
         return entries[self.position :] if self.position else entries
 
     def seek(self, offset: int, whence: int) -> int:
@@ -133,6 +142,12 @@ class DirectoryFile(File):
             raise KernelError(E.EINVAL)
         self.position = offset
         return offset
+
+    def release(self) -> None:
+        """Let go of the listing."""
+        self._entries = None
+        self.inode.filesystem.kernel.listings.give(self._kept)
+        self._kept = 0
 
     def fsync(self) -> None:
         self.inode.sync()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
+from pylitebox.kernel.credentials import NGROUPS_MAX
+from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.proc_files import Text
 from pylitebox.kernel.pipe import PIPE_MAX_SIZE
@@ -128,7 +130,7 @@ SYSTEM: dict[bytes, object] = {
         b"fs": {
             b"file-max": _said(b"9223372036854775807\n"),
             b"file-nr": _said(b"0\t0\t9223372036854775807\n"),
-            b"nr_open": _said(b"1048576\n"),
+            b"nr_open": _said(b"%d\n" % NR_OPEN),
             b"pipe-max-size": _said(b"%d\n" % PIPE_MAX_SIZE),
         },
         b"kernel": {
@@ -136,7 +138,7 @@ SYSTEM: dict[bytes, object] = {
             b"core_pattern": _said(b"core\n"),
             b"domainname": _computed(lambda kernel: kernel.domainname + b"\n"),
             b"hostname": Text(0o644, lambda kernel, process, task: kernel.hostname + b"\n", _set_hostname),
-            b"ngroups_max": _said(b"65536\n"),
+            b"ngroups_max": _said(b"%d\n" % NGROUPS_MAX),
             b"osrelease": _said(OSRELEASE + b"\n"),
             b"ostype": _said(OSTYPE + b"\n"),
             b"overflowgid": _said(b"65534\n"),

@@ -112,16 +112,26 @@ class _TextFile(File):
         self._content: bytes | None = None
 
     def read(self, size: int) -> bytes:
-        if self._content is None or not self.position:
-            self._content = self.inode.content()
-        data = self._content[self.position : self.position + size]
+        data = self.pread(size, self.position)
         self.position += len(data)
         return data
 
     def pread(self, size: int, offset: int) -> bytes:
-        if self._content is None or not offset:
-            self._content = self.inode.content()
-        return self._content[offset : offset + size]
+        content = self._content
+        if content is None or not offset:
+            self.release()
+            content = self.inode.content()
+            budget = self.inode.filesystem.kernel.listings
+            if budget.fits(len(content)):  # else it is made anew for each read
+                budget.take(len(content))
+                self._content = content
+        return content[offset : offset + size]
+
+    def release(self) -> None:
+        """Let go of the text."""
+        if self._content is not None:
+            self.inode.filesystem.kernel.listings.give(len(self._content))
+            self._content = None
 
     def write(self, data: bytes | memoryview) -> int:
         return self.inode.write_at(data, 0)

@@ -1,6 +1,7 @@
 """The in-memory file system (man 5 tmpfs): directories are dictionaries, file data is a :class:`Content`.
 
-Bytes of data and numbers of entries are bounded per file system, and the bytes of all of them per kernel.
+Bytes of data and numbers of entries are bounded per file system, and those of all of them per kernel. Extended
+attributes and the targets of symbolic links count as data.
 The overlay (overlay.py) is built from these classes.
 Missing: access times are updated as relatime does; extended attributes other than user.* and trusted.*.
 """
@@ -46,11 +47,36 @@ MAX_XATTR_BYTES = 1 << 16
 DIRENT_SIZE = 20  # what tmpfs adds to a directory's size for each entry (mm/shmem.c: BOGO_DIRENT_SIZE)
 
 
+class Attributes:
+    """The extended attributes of one inode; their bytes are given back with them."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self._budget = budget
+        self._charged = 0
+
+    def __del__(self) -> None:
+        self._budget.give(self._charged)
+
+    def put(self, name: bytes, value: bytes | None) -> None:
+        """Set one, or remove it (None); ENOSPC."""
+        old = self.values.get(name)
+        more = (0 if value is None else len(name) + len(value)) - (0 if old is None else len(name) + len(old))
+        if self._charged + more > MAX_XATTR_BYTES:
+            raise KernelError(E.ENOSPC)
+        self._budget.take(more)
+        self._charged += more
+        if value is None:
+            self.values.pop(name, None)
+        else:
+            self.values[name] = value
+
+
 class MemoryInode(Inode):
     """An inode whose attributes live in memory."""
 
     filesystem: TmpFs
-    _xattrs: dict[bytes, bytes] | None = None
+    _xattrs: Attributes | None = None
     links = 1
 
     def __init__(self, filesystem: TmpFs, mode: int, uid: int, gid: int, *, ino: int | None = None) -> None:
@@ -127,7 +153,7 @@ class MemoryInode(Inode):
     def _check_xattr(self, name: bytes) -> dict[bytes, bytes]:
         if not name.startswith((b"user.", b"trusted.")):
             raise KernelError(E.EOPNOTSUPP)
-        return self._xattrs or {}
+        return self._xattrs.values if self._xattrs is not None else {}
 
     def get_xattr(self, name: bytes) -> bytes:
         value = self._check_xattr(name).get(name)
@@ -141,22 +167,21 @@ class MemoryInode(Inode):
             raise KernelError(E.EEXIST)
         if flags & XATTR_REPLACE and name not in present:
             raise KernelError(E.ENODATA)
-        used = sum(len(n) + len(v) for n, v in present.items() if n != name)
-        if used + len(name) + len(value) > MAX_XATTR_BYTES:
-            raise KernelError(E.ENOSPC)
         self.own()
-        self._xattrs = {**present, name: value}
+        if self._xattrs is None:
+            self._xattrs = Attributes(self.filesystem.space)
+        self._xattrs.put(name, value)
         self.ctime_ns = self.filesystem.kernel.wall()
 
     def list_xattr(self) -> list[bytes]:
-        return list(self._xattrs or ())
+        return list(self._xattrs.values) if self._xattrs is not None else []
 
     def remove_xattr(self, name: bytes) -> None:
         if name not in self._check_xattr(name):
             raise KernelError(E.ENODATA)
         assert self._xattrs is not None
         self.own()
-        del self._xattrs[name]
+        self._xattrs.put(name, None)
         self.ctime_ns = self.filesystem.kernel.wall()
 
 
@@ -221,8 +246,13 @@ class MemoryFile(MemoryInode):
 
 class MemorySymlink(MemoryInode):
     def __init__(self, filesystem: TmpFs, target: bytes, uid: int, gid: int) -> None:
+        self._target = b""
         super().__init__(filesystem, S_IFLNK | 0o777, uid, gid)
+        filesystem.space.take(len(target))
         self._target = target
+
+    def __del__(self) -> None:
+        self.filesystem.space.give(len(self._target))
 
     @property
     def size(self) -> int:
@@ -323,7 +353,11 @@ class MemoryDirectory(MemoryInode):
 
     def symlink(self, name: bytes, target: bytes, cred: Credentials) -> Inode:
         self._check_new(name)
-        inode = MemorySymlink(self.filesystem, target, *self._ids(cred))
+        try:
+            inode = MemorySymlink(self.filesystem, target, *self._ids(cred))
+        except KernelError:
+            self.filesystem.slots.give(1)
+            raise
         self.insert(name, inode)
         return inode
 
@@ -425,7 +459,7 @@ class TmpFs(FileSystem):
     ) -> None:
         super().__init__(kernel, source=source)
         self.space = Budget(kernel.limits.memory_file_bytes if size is None else size, kernel.file_memory)
-        self.slots = Budget(entries)
+        self.slots = Budget(entries, kernel.file_names)
         self._inos = count(1)
         self.root: Inode = self.new_root(mode, uid, gid)
 
@@ -443,7 +477,9 @@ class TmpFs(FileSystem):
 
     def statfs(self) -> Statfs:
         space, slots = self.space, self.slots
-        free = min(space.limit - space.used, self.kernel.file_memory.limit - self.kernel.file_memory.used)
+        kernel = self.kernel
+        free = min(space.limit - space.used, kernel.file_memory.limit - kernel.file_memory.used)
+        free_slots = min(slots.limit - slots.used, kernel.file_names.limit - kernel.file_names.used)
         return Statfs(
             self.magic,
             PAGE,
@@ -451,7 +487,7 @@ class TmpFs(FileSystem):
             free // PAGE,
             free // PAGE,
             slots.limit,
-            slots.limit - slots.used,
+            free_slots,
             self.dev,
             255,
             PAGE,

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SEND_BUFFER = 212992
 #: What one message costs beside its bytes, so that empty ones are bounded too.
 OVERHEAD = 64
+#: What a connection that nobody has accepted counts in the queues' budget.
+SOCKET_COST = 4096
 #: Datagrams that wait at a socket for a sender that is not its peer (net.unix.max_dgram_qlen).
 MAX_DATAGRAMS = 512
 #: Files in flight in one sandbox.
@@ -56,12 +58,20 @@ Ucred = tuple[int, int, int]
 class UnixState:
     """What the sockets of one kernel share."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit  # bytes in all queues
+        self.queued = 0
         #: Bound abstract names; each type of socket has names of its own.
         self.abstract: dict[tuple[int, bytes], UnixSocket] = {}
         self.in_flight = 0
         self._dropped: list[File] = []
         self._dropping = False
+
+    def queue(self, cost: int) -> None:
+        """Account for bytes that are about to wait in a queue; ENOBUFS."""
+        if self.queued + cost > self._limit:
+            raise KernelError(E.ENOBUFS)
+        self.queued += cost
 
     def send(self, files: list[File]) -> None:
         """Take a reference to each file for the flight; ETOOMANYREFS."""
@@ -166,7 +176,7 @@ class UnixSocket(File):
         self.queue.wake()
 
     def connect(self, target: UnixSocket, cred: Ucred) -> None:
-        """EPROTOTYPE, ECONNREFUSED, EISCONN, EINVAL; WouldBlock while the listener's backlog is full."""
+        """EPROTOTYPE, ECONNREFUSED, EISCONN, EINVAL, ENOBUFS; WouldBlock while the listener's backlog is full."""
         if target.kind != self.kind:
             raise KernelError(E.EPROTOTYPE)
         if self.datagram:
@@ -183,6 +193,7 @@ class UnixSocket(File):
             raise KernelError(E.EINVAL)
         if self.connected:
             raise KernelError(E.EISCONN)
+        self.kernel.unix.queue(SOCKET_COST)
         server = UnixSocket(self.kernel, self.kind, target.cred)
         server.address = target.address
         server.options = dict(target.options)
@@ -214,6 +225,7 @@ class UnixSocket(File):
                 raise KernelError(E.EINVAL)
             raise WouldBlock
         server = self.waiting.popleft()
+        self.kernel.unix.queued -= SOCKET_COST
         self.queue.wake()
         return server
 
@@ -233,7 +245,7 @@ class UnixSocket(File):
         self, data: bytes, files: list[File] | None = None, cred: Ucred | None = None, to: UnixSocket | None = None
     ) -> int:
         """How many bytes were queued at the peer, or at ``to`` (datagrams): on a stream perhaps fewer than given.
-        EPIPE, ENOTCONN, ECONNREFUSED, EMSGSIZE, ETOOMANYREFS, WouldBlock."""
+        EPIPE, ENOTCONN, ECONNREFUSED, EMSGSIZE, ETOOMANYREFS, ENOBUFS, WouldBlock."""
         if self.kind != so.SOCK_STREAM:
             return self._send_packet(data, files or [], cred, to)
         if self.send_ended:
@@ -275,9 +287,14 @@ class UnixSocket(File):
         return len(data)
 
     def _queue_at(self, target: UnixSocket, data: bytes, files: list[File], cred: Ucred | None) -> None:
-        if files:
-            self.kernel.unix.send(files)
         message = Message(data, files, cred or self.cred, self)
+        self.kernel.unix.queue(message.cost)
+        if files:
+            try:
+                self.kernel.unix.send(files)
+            except KernelError:
+                self.kernel.unix.queued -= message.cost
+                raise
         self._unread += message.cost
         target._messages.append(message)
         target.queue.wake()
@@ -344,6 +361,7 @@ class UnixSocket(File):
 
     def _read(self, sender: UnixSocket, cost: int) -> None:
         sender._unread -= cost
+        self.kernel.unix.queued -= cost
         sender.queue.wake()
 
     def _purge(self) -> None:
@@ -422,6 +440,7 @@ class UnixSocket(File):
         for server in self.waiting:  # nobody will accept them
             if server.peer is not None:
                 server.peer.error = E.ECONNRESET
+            self.kernel.unix.queued -= SOCKET_COST
             server.release()
         self.waiting.clear()
         self._purge()

@@ -3,16 +3,15 @@
 import struct
 
 from pylitebox.abi import errno as E
-from pylitebox.kernel.credentials import ALL_CAPABILITIES, CAP_SETGID, CAP_SETUID, Credentials
+from pylitebox.kernel.credentials import ALL_CAPABILITIES, CAP_SETGID, CAP_SETUID, NGROUPS_MAX, Credentials
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Int, Uid
 from pylitebox.north.linux.process import task_of
-from pylitebox.north.linux.table import Full, syscall
+from pylitebox.north.linux.table import Full, Partial, syscall
 
 _UNSET = 0xFFFFFFFF
-_NGROUPS_MAX = 65536
 CAP_SETPCAP = 8
 SECBIT_NO_SETUID_FIXUP = 1 << 2
 SECBIT_KEEP_CAPS = 1 << 4
@@ -209,11 +208,11 @@ def getgroups(task: Task, size: Int, address: Address) -> Result:
     return len(groups)
 
 
-@syscall("setgroups", x86_64=116, aarch64=159, support=Full, test="test_credentials")
+@syscall("setgroups", x86_64=116, aarch64=159, support=Partial("at most 1024 groups (ngroups_max)"))
 def setgroups(task: Task, size: Int, address: Address) -> Result:
     if not task.cred.capable(CAP_SETGID):
         raise KernelError(E.EPERM)
-    if not 0 <= size <= _NGROUPS_MAX:
+    if not 0 <= size <= NGROUPS_MAX:
         raise KernelError(E.EINVAL)
     groups = struct.unpack(f"<{size}I", task.memory.read(address, 4 * size)) if size else ()
     if _UNSET in groups:

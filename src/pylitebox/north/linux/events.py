@@ -46,14 +46,14 @@ def _new(task: Task, file: File, flags: int) -> int:
 def epoll_create1(task: Task, flags: OpenFlags) -> Result:
     if flags & ~O_CLOEXEC:
         raise KernelError(E.EINVAL)
-    return _new(task, EpollFile(), flags)
+    return _new(task, EpollFile(task.kernel.epoll_entries), flags)
 
 
 @syscall("epoll_create", x86_64=213, aarch64=None, support=Full, test="test_epoll")
 def epoll_create(task: Task, size: Int) -> Result:
     if size <= 0:
         raise KernelError(E.EINVAL)
-    return _new(task, EpollFile(), 0)
+    return _new(task, EpollFile(task.kernel.epoll_entries), 0)
 
 
 @syscall("epoll_ctl", x86_64=233, aarch64=21, support=Partial("EPOLLEXCLUSIVE wakes all; EPOLLWAKEUP is ignored"))

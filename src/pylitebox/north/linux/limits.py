@@ -6,6 +6,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import resource as rl
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
+from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.process import cpu_times
 from pylitebox.kernel.task import Process, Task
@@ -15,8 +16,6 @@ from pylitebox.north.linux.process import task_of
 from pylitebox.north.linux.table import Partial, syscall
 from pylitebox.north.linux.waiting import pack_rusage
 
-#: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open).
-NR_OPEN = 1 << 20
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
 _GAP = "only RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
