@@ -17,8 +17,22 @@ SOURCE = os.path.dirname(os.path.dirname(pylitebox.__file__))
 def test_what_is_behind_the_dashes_is_the_programs():
     assert parse(["run", "--env", "A=1", "--", "ls", "-l", "--", "x"]).program == ["ls", "-l", "--", "x"]
     assert parse(["run", "bash", "-c", "x", "--", "--user"]).program == ["bash", "-c", "x", "--", "--user"]
-    options = parse(["run", "--python", "--", "python3"])
-    assert (options.python, options.program) == (True, ["python3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "python", "program"),
+    [
+        (["--python", "--", "python3"], True, ["python3"]),
+        (["--python", "python3", "-c", "x"], True, ["python3", "-c", "x"]),
+        (["--env", "A=--python", "--python", "--strace", "ls"], True, ["ls"]),
+        (["--python=/opt/python", "ls"], "/opt/python", ["ls"]),
+        (["ls", "--python", "x"], None, ["ls", "--python", "x"]),
+    ],
+    ids=str,
+)
+def test_python_takes_a_name_only_behind_an_equals_sign(arguments, python, program):
+    options = parse(["run", *arguments])
+    assert (options.python, options.program) == (python, program)
 
 
 @pytest.mark.parametrize("command", ["syscalls", "surface"])
@@ -78,3 +92,13 @@ def test_output_that_nobody_reads_is_as_a_broken_pipe():
         cli.stdout.close()
         assert cli.stderr.read() == b""
     assert cli.returncode == 141
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["syscalls"], ["surface", "--format", "json"]])
+def test_output_that_cannot_be_written_is_one_sentence(arguments):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "pylitebox", *arguments], env={"PYTHONPATH": SOURCE}, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (125, "pylitebox: standard output: No space left on device\n")

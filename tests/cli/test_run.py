@@ -22,8 +22,9 @@ ENVIRON = {**os.environ, "PYTHONPATH": SOURCE}
 
 def pylitebox_run(*arguments, **options):
     return subprocess.run(
-        [*COMMAND, "run", *arguments], env=ENVIRON, capture_output=True, text=True, timeout=60, check=False, **options
-    )
+        [*COMMAND, "run", *arguments], env=ENVIRON, capture_output=True, text=True, errors="surrogateescape",
+        timeout=60, check=False, **options,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -46,21 +47,85 @@ def pylitebox_run(*arguments, **options):
         (["--bad", "--", "true"], 125, "there is no option --bad .*"),
         (["--mount", "x", "--", "true"], 125, "mount 'x' is not of the form HOST:GUEST.*"),
         (["--mount", "/no/such:/x", "--", "true"], 125, "cannot mount /no/such: No such file or directory"),
-        (["--workspace", "/etc/passwd", "--", "true"], 125, "cannot mount /etc/passwd: Not a directory"),
+        (["--workspace", "/etc/passwd", "--", "true"], 125, r"cannot mount /etc/passwd: Not a directory \(.*"),
         (["--env", "A", "--", "true"], 125, "environment 'A' is not of the form NAME=VALUE"),
         (["--user", "x", "--", "true"], 125, "user 'x' is not of the form .*"),
         (["--timeout", "x", "--", "true"], 125, "timeout 'x' is no number of seconds above zero"),
         (["--tmpfs", "/x:big", "--", "true"], 125, "size 'big' is no number of bytes .*"),
         (["--platform", "x", "--", "true"], 125, "there is no platform 'x' here; native is one"),
+        (["--mount", "/usr:/x", "--mount", "/etc:/x/a/b", "--", "true"], 125, "nothing .* at /x/a/b: Read-only .*"),
+        (["--mount", "/usr:/x", "--mount", "/etc:/x", "--", "true"], 125, "two things cannot be mounted at /x"),
+        (["--", "/"], 126, "/: Permission denied"),
+        (["--", "\udcff"], 127, r"\\udcff: not found"),
+        (["--", "printf", "\udcff"], 0, ""),
         (["--strace-output", "/no/such/file", "--", "true"], 125, "cannot write /no/such/file: No such .*"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: ascii(" ".join(value)) if isinstance(value, list) else "",
 )
 def test_status_and_sentence(arguments, status, sentence):
     result = pylitebox_run(*arguments)
     assert result.returncode == status, result.stderr
     assert re.fullmatch(f"pylitebox: {sentence}\n" if sentence else "", result.stderr), result.stderr
-    assert result.stdout == ""
+    assert result.stdout == ("\udcff" if "printf" in arguments else "")
+
+
+def test_writing_to_a_full_device_and_to_a_pipe_that_is_closed_early():
+    for script, status, errors in (
+        ("{} run -- echo x > /dev/full", 1, "echo: write error: No space left on device\n"),
+        ("{} run -- yes | head -1; exit ${{PIPESTATUS[0]}}", 141, ""),
+        ("{} run -- cat <&-", 1, "cat: -: Bad file descriptor\ncat: closing standard input: Bad file descriptor\n"),
+    ):
+        result = subprocess.run(
+            ["bash", "-c", script.format(" ".join(COMMAND))], env=ENVIRON, capture_output=True, text=True, check=False
+        )
+        assert (result.returncode, result.stderr) == (status, errors)
+
+
+def test_mounts_in_each_mode(tmp_path):
+    work = tmp_path / "work"
+    (work / "sub").mkdir(parents=True)
+    (work / "file").write_text("old\n")
+    (tmp_path / "secret").write_text("secret\n")
+    (work / "out").symlink_to(tmp_path / "secret")
+    (work / "up").symlink_to("../secret")
+    (work / "in").symlink_to("file")
+    tmp_path.chmod(0o755)
+    script = "cd /w; cat in; cat out up; echo new > file; cat file; rmdir sub; mkdir made; ln -s /etc/shadow link; true"
+    for mode, output in (("ro", "old\nold\n"), ("cow", "old\nnew\n"), ("rw", "old\nnew\n")):
+        result = pylitebox_run("--mount", f"{work}:/w:{mode}", "--", "sh", "-c", script)
+        assert result.stdout == output
+        assert "secret\n" not in result.stdout
+        assert result.stderr.count("No such file") == 2  # the links that lead outside
+        names = {"file", "in", "out", "sub", "up"} if mode != "rw" else {"file", "in", "link", "made", "out", "up"}
+        assert {path.name for path in work.iterdir()} == names
+        assert (work / "file").read_text() == ("old\n" if mode != "rw" else "new\n")
+    assert (tmp_path / "secret").read_text() == "secret\n"
+
+
+def test_what_is_mounted_beneath_a_mount_is_seen(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "sub").mkdir()
+    size = "df -k sub | tail -1 | tr -s ' ' | cut -d' ' -f2"
+    options = ("--workspace", str(tmp_path), "--tmpfs", f"{tmp_path}/sub:1m")
+    assert pylitebox_run(*options, "--", "sh", "-c", size).stdout == "1024\n"
+
+
+def test_a_directory_as_the_root():
+    script = "echo x > /dev/null && cd /proc/self && [ -e exe ] && touch /usr/mine && ls /usr/mine"
+    result = pylitebox_run("--mount", "/:/:cow", "--", "sh", "-c", script)
+    assert (result.stdout, result.stderr) == ("/usr/mine\n", "")
+    assert not os.path.exists("/usr/mine")
+
+
+def test_a_sandbox_in_a_sandbox_says_no():
+    result = pylitebox_run(
+        "--python", "--mount", f"{SOURCE}:/src", "--env", "PYTHONPATH=/src", "--",
+        sys.executable, "-m", "pylitebox", "run", "--", "true",
+    )  # fmt: skip
+    assert result.returncode == 125
+    assert result.stderr == (
+        "pylitebox: this is a sandbox of pylitebox already, and its kernel cannot hold another one\n"
+    )
 
 
 def test_a_host_path_outside_the_view_names_the_option(tmp_path):

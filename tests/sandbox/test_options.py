@@ -1,6 +1,7 @@
 """Options: what is understood, and that every mistake is one sentence."""
 
 import os
+import sys
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_users(user, ids):
     assert parse_user(user) == ids
 
 
-@pytest.mark.parametrize("user", ["", "root", "1:2:3", "-1", "4294967295", ":", (1, 2, 3)])
+@pytest.mark.parametrize("user", ["", "root", "1:2:3", "-1", "4294967295", ":", " 1", "1_0", "²", (1, 2, 3), 1.5, True])
 def test_wrong_users(user):
     with pytest.raises(OptionError):
         parse_user(user)
@@ -111,6 +112,13 @@ def test_wrong_assignments(text):
         {"hostname": "x" * 65},
         {"tmpfs": ["relative"]},
         {"tmpfs": ["/a:big"]},
+        {"tmpfs": ["/a:"]},
+        {"tmpfs": ["/"]},
+        {"tmpfs": ["/proc"]},
+        {"tmpfs": {"/dev": None}},
+        {"tmpfs": ["/a", "/a/"]},
+        {"mounts": ["/a:/b", "/c:/b"]},
+        {"mounts": ["/a:/b"], "tmpfs": ["/b"]},
         {"mounts": "/a:/b"},
         {"workspace": ""},
     ],
@@ -123,3 +131,23 @@ def test_wrong_options(options):
 def test_nothing_of_the_callers_environment_is_forwarded(monkeypatch):
     monkeypatch.setenv("SECRET", "x")
     assert set(Options().env) == {"PATH", "HOME", "LANG"}
+
+
+def test_shared_memory_may_have_a_size():
+    assert Options(tmpfs=["/dev/shm:1m"]).tmpfs == [("/dev/shm", 1 << 20)]
+
+
+def test_more_mounts_than_a_message_carries(tmp_path):
+    options = Options(mounts=[Mount(tmp_path, f"/m/{number}") for number in range(201)])
+    with pytest.raises(OptionError, match="201 mounts are too many"):
+        options.wire()
+
+
+def test_what_is_no_mount_is_a_type_error():
+    with pytest.raises(TypeError):
+        Options(mounts=[5])
+
+
+def test_a_shown_python_is_found_first():
+    assert Options(python=True).env["PATH"].split(":")[0] == os.path.dirname(sys.executable)
+    assert Options(python=True, env={"PATH": "/bin"}).env == {"PATH": "/bin"}

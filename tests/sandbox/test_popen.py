@@ -1,7 +1,9 @@
 """run and Popen on the native platform, compared with what subprocess does on the host."""
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -53,17 +55,29 @@ FAILING = [
     {"args": ["a\0b"]},
     {"args": ["true"], "input": b"", "stdin": subprocess.PIPE},
     {"args": ["true"], "capture_output": True, "stdout": subprocess.PIPE},
+    {"args": ["true"], "stdin": 999},
+    {"args": ["true"], "stdin": subprocess.STDOUT},
+    {"args": ["true"], "stdout": "x"},
+    {"args": ["true", 5]},
+    {"args": 5},
+    {"args": ["true", *["x" * 100_000] * 200]},
+    {"args": ["printf", "\\377"], "capture_output": True, "encoding": "utf-8"},
+    {"args": ["cat"], "input": "text", "capture_output": True},
+    {"args": ["cat"], "input": b"bytes", "capture_output": True, "text": True},
+    {"args": ["true"], "env": {"A=": "1"}},
+    {"args": ["true"], "text": True, "universal_newlines": False},
+    {"args": ["true"], "timeout": 0, "capture_output": True},
 ]
 
 
-@pytest.mark.parametrize("options", FAILING, ids=str)
+@pytest.mark.parametrize("options", FAILING, ids=lambda options: str(options)[:60])
 def test_the_same_exception_as_on_the_host(box, options):
     with pytest.raises(Exception) as expected:
         subprocess.run(**options)  # noqa: PLW1510
     with pytest.raises(Exception) as raised:
         box.run(**options)
     if options["args"]:
-        assert type(raised.value) is type(expected.value)
+        assert isinstance(raised.value, type(expected.value))
     if isinstance(raised.value, OSError):
         assert raised.value.errno == expected.value.errno
         assert raised.value.filename == expected.value.filename
@@ -154,3 +168,25 @@ def test_options_of_a_sandbox_cannot_change_it(box):
 def test_an_unknown_platform_is_one_sentence():
     with pytest.raises(pylitebox.SandboxError, match="there is no platform 'x'"):
         pylitebox.run(["true"], platform="x")
+
+
+def test_options_that_subprocess_has_and_we_do_not_say_why():
+    with pytest.raises(TypeError, match=r"shell is not supported: name the shell: \['sh', '-c', command\]"):
+        pylitebox.run("true", shell=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
+        pylitebox.run(["true"], nonsense=1)
+
+
+def test_many_mounts(tmp_path):
+    tmp_path.chmod(0o755)
+    mounts = [pylitebox.Mount(tmp_path, f"/m/{number}") for number in range(50)]
+    assert len(pylitebox.run(["ls", "/m"], mounts=mounts, capture_output=True).stdout.split()) == 50
+
+
+def test_leaving_a_sandbox_open_is_no_warning():
+    program = "import pylitebox; box = pylitebox.Sandbox(); box.run(['true'])"
+    source = os.path.dirname(os.path.dirname(pylitebox.__file__))
+    result = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program], env={"PYTHONPATH": source}, capture_output=True, check=True
+    )
+    assert result.stderr == b""

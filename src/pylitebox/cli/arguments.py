@@ -52,10 +52,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The options; what stands behind ``--`` is the program's, untouched by argparse."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = build_parser()
-    options, unknown = parser.parse_known_args(arguments[:end])
+    options, unknown = parser.parse_known_args(_separated(arguments[:end]))
     if unknown:
         parser.prog = f"pylitebox {options.command}" if options.command else "pylitebox"
         parser.error(f"there is no option {unknown[0]}")
     if options.command == "run":
         options.program += arguments[end:] if options.program else arguments[end + 1 :]
     return options
+
+
+def _separated(arguments: list[str]) -> list[str]:
+    """``--python`` has a value only behind ``=``: the word after it is the program's name (or an option)."""
+    place = 1
+    while place < len(arguments) and arguments[place].startswith("-"):
+        if arguments[place] == "--python":
+            arguments[place] = "--python="
+        place += 1 if arguments[place] in run.FLAGS or "=" in arguments[place] else 2
+    return arguments

@@ -30,8 +30,8 @@ def entry() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
                 stream.flush()
-    except BrokenPipeError:
-        status = BROKEN_PIPE
+    except OSError as error:
+        status = _unwritten(error)
     os._exit(status)
 
 
@@ -71,16 +71,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.version:
             import pylitebox
 
-            print(f"pylitebox {pylitebox.__version__}")
+            print(f"pylitebox {pylitebox.__version__}", flush=True)
             return 0
         if options.command is None:
             build_parser().print_help()
             return FAILED
         from pylitebox.cli import facts
 
-        return facts.main(options)
+        status = facts.main(options)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has left
-        sys.stderr.close()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        return _unwritten(error)
+
+
+def _unwritten(error: OSError) -> int:
+    """The status when our own output could not be written; what is left of it is given up."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    if isinstance(error, BrokenPipeError):  # its reader has left, and knows
         return BROKEN_PIPE
+    sys.stderr.write(f"pylitebox: standard output: {error.strerror}\n")
+    return FAILED

@@ -11,7 +11,7 @@ from typing import Any
 
 from pylitebox.sandbox.errors import OptionError
 from pylitebox.sandbox.foreground import FAILED, Foreground
-from pylitebox.sandbox.options import Options, default_environment, parse_assignment, parse_timeout, parse_user
+from pylitebox.sandbox.options import Options, parse_assignment, parse_timeout
 
 _DESCRIPTION = """\
 Run PROGRAM with its arguments in a fresh sandbox. It sees the host's programs and libraries read-only (/usr, /etc, not
@@ -30,9 +30,13 @@ exit status:
 examples:
   pylitebox run -- bash -c 'echo $$ && ls /'
   pylitebox run --workspace .:rw -- make test
-  pylitebox run --python --workspace . -- "$(which python3)" script.py
+  pylitebox run --python --workspace . -- python3 script.py
   pylitebox run --mount /data:/data:ro --tmpfs /scratch:256m --timeout 60 -- find /data
 """
+
+
+#: Options that take no value.
+FLAGS = frozenset(("--strace", "--summary", "-h", "--help"))
 
 
 def add_parser(commands: Any) -> None:
@@ -56,13 +60,17 @@ def add_parser(commands: Any) -> None:
     )
     view.add_argument(
         "--python",
-        nargs="?",
-        const=True,
-        metavar="PYTHON",
-        help="make the calling Python (or the one named, as --python=PYTHON) visible with its packages, read-only",
+        type=lambda text: text or True,
+        metavar="[=PYTHON]",
+        help="make the calling Python, or the one named, visible with its packages, read-only; its programs are found "
+        "first",
     )
     view.add_argument(
-        "--tmpfs", action="append", default=[], metavar="GUEST[:SIZE]", help="an empty directory in memory; repeatable"
+        "--tmpfs",
+        action="append",
+        default=[],
+        metavar="GUEST[:SIZE]",
+        help="an empty directory in memory, of at most SIZE (such as 64m); repeatable",
     )
     how = parser.add_argument_group("how it runs")
     how.add_argument(
@@ -100,20 +108,18 @@ def main(options: argparse.Namespace, job: Foreground | None) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
-    uid, _ = parse_user(options.user)
-    env = default_environment(uid)
-    env.update(parse_assignment(text) for text in options.env)
+    assignments = [parse_assignment(text) for text in options.env]
     chosen = Options(
         mounts=options.mount,
         workspace=options.workspace,
         python=options.python or False,
         tmpfs=options.tmpfs,
-        env=env,
         cwd=options.cwd,
         user=options.user,
         hostname=options.hostname,
         platform=options.platform,
     )
+    chosen.env.update(assignments)
     chosen.summary = options.summary
     return chosen
 

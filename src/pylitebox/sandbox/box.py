@@ -88,7 +88,7 @@ class Sandbox:
         wire["uid"], wire["gid"] = self._options.uid, self._options.gid
         try:
             reply = self._request("spawn", {**wire, "streams": streams.wire}, fds=streams.fds)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             text = hint(str(error.filename), self._options) if error.filename else None
             if text is not None:
                 error.add_note(text)

@@ -8,6 +8,7 @@ closes its copies: a sandbox belongs to the process that made it, and ends with 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -58,7 +59,8 @@ class Connection:
             except (OSError, ProtocolError) as error:
                 del self._replies[ident]
                 if isinstance(error, ProtocolError):
-                    raise SandboxError(str(error)) from None
+                    number = errno.E2BIG if op == "spawn" else errno.EMSGSIZE
+                    raise OSError(number, os.strerror(number), fields.get("executable", fields.get("path"))) from None
                 self._read_rest()
                 raise SandboxError(self._end or "the sandbox has ended") from None
         return ident
@@ -70,10 +72,10 @@ class Connection:
         finally:
             self._replies.pop(ident, None)
         assert reply is not None
-        errno = reply.header.get("errno")
-        if isinstance(errno, int):
+        number = reply.header.get("errno")
+        if isinstance(number, int):
             path = reply.header.get("path", (fields or {}).get("path"))
-            raise OSError(errno, os.strerror(errno), path)
+            raise OSError(number, os.strerror(number), path)
         if "message" in reply.header:
             raise SandboxError(reply.text("message"))
         return reply

@@ -137,8 +137,11 @@ class SandboxPath(os.PathLike[str]):
         return self.read_bytes().decode(encoding, errors)
 
     def _chunks(self, limit: int) -> Iterator[bytes]:
-        handle = self._do("open", write=False).number("handle")
+        opened = self._do("open", write=False)
+        handle = opened.number("handle")
         try:
+            if opened.number("size", 0) > limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self))
             offset = 0
             while data := self._request("read", {"handle": handle, "offset": offset}).payload:
                 offset += len(data)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pylitebox.sandbox.errors import SandboxError
 from pylitebox.sandbox.hints import hint
 from pylitebox.sandbox.streams import Streams, fill_standard_streams
-from pylitebox.supervisor.protocol import Message, pair
+from pylitebox.supervisor.protocol import Message, ProtocolError, pair
 
 if TYPE_CHECKING:
     from pylitebox.sandbox.options import Options
@@ -65,7 +65,7 @@ class Foreground:
             self._configure(options, trace)
             self._spawn(argv, options)
             return self._wait(argv, options)
-        except SandboxError as error:
+        except (SandboxError, ProtocolError) as error:
             return _fail(str(error))
         except OSError as error:
             return _fail(f"the sandbox has ended: {error.strerror}")
@@ -234,7 +234,7 @@ def _fail(text: str) -> int:
 def _not_started(message: Message, argv: Sequence[str], options: Options) -> int:
     errno = message.number("errno")
     path = message.text("path", argv[0])
-    text = hint(path, options)
+    text = hint(path, options) if errno in (_ENOENT, _ENOTDIR) else None
     if text is None:
         what = "not found" if errno == _ENOENT and "/" not in path else os.strerror(errno)
         text = f"{path}: {what}"

@@ -31,6 +31,8 @@ def hint(path: str, options: Options) -> str | None:
 
 
 def _visible(path: str, options: Options) -> bool:
+    if path == "/":
+        return True
     tops = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev"]
     tops += [mount.guest for mount in options.mounts]
     return any((path + "/").startswith(top.rstrip("/") + "/") for top in tops)

@@ -8,6 +8,7 @@ so that the paths inside scripts, ``pyvenv.cfg`` and ``.pth`` files hold.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -31,14 +32,24 @@ def add_interpreter(mounts: list[Mount], executable: str | None) -> None:
             mounts.append(Mount(path, path, "ro"))
 
 
+def programs(executable: str | None) -> str:
+    """The directory of its programs: ``python`` itself and those that packages installed."""
+    return os.path.dirname(_facts(executable)[0])
+
+
 def _facts(executable: str | None) -> tuple[str, list[str], list[str]]:
     """(executable, prefixes, sys.path)."""
-    if executable is None:
-        return (
-            sys.executable,
-            [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix],
-            [path for path in sys.path if path],
-        )
+    if executable is not None:
+        return _ask(executable)
+    return (
+        sys.executable,
+        [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix],
+        [path for path in sys.path if path],
+    )
+
+
+@functools.cache
+def _ask(executable: str) -> tuple[str, list[str], list[str]]:
     import json
     import shutil
     import subprocess

@@ -24,6 +24,8 @@ MAX_TIMEOUT = 10 * 365 * 86400.0
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 #: Guest paths that are ours: a mount there would hide the kernel's own files.
 _RESERVED = ("/proc", "/dev", "/sys")
+#: As many descriptors as fit beside others into one message of the control protocol.
+MAX_MOUNTS = 200
 
 
 class Mount:
@@ -36,8 +38,7 @@ class Mount:
         self.guest = guest_path(os.fspath(guest), "mount")
         if mode not in MODES:
             raise OptionError(f"mount mode {mode!r} is none of {', '.join(MODES)}")
-        if any(self.guest == path or self.guest.startswith(path + "/") for path in _RESERVED):
-            raise OptionError(f"{self.guest} belongs to the sandbox's kernel, nothing can be mounted there")
+        _check_place(self.guest)
         self.mode = mode
 
     def __repr__(self) -> str:
@@ -66,6 +67,10 @@ class Mount:
         """An O_PATH descriptor of the host directory; OptionError if there is none."""
         try:
             return os.open(self.host, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except NotADirectoryError as error:
+            raise OptionError(
+                f"cannot mount {self.host}: {error.strerror} (mount the one that holds the file)"
+            ) from None
         except OSError as error:
             raise OptionError(f"cannot mount {self.host}: {error.strerror}") from None
 
@@ -90,7 +95,7 @@ class Options:
     ) -> None:
         if isinstance(mounts, str):
             raise OptionError("mounts is a list of HOST:GUEST[:ro|cow|rw], not one text")
-        self.mounts = [mount if isinstance(mount, Mount) else Mount.parse(mount) for mount in mounts]
+        self.mounts = [mount if isinstance(mount, Mount) else Mount.parse(os.fspath(mount)) for mount in mounts]
         self.cwd = "/"
         if workspace is not None:
             mount = Mount.workspace(workspace)
@@ -102,12 +107,23 @@ class Options:
                 self.cwd = os.path.join(mount.guest if workspace is not None else "/", self.cwd)
         self.python = os.fspath(python) if python and not isinstance(python, bool) else bool(python)
         self.uid, self.gid = parse_user(user)
-        self.env = check_environment(env) if env is not None else default_environment(self.uid)
+        self.env = check_environment(env) if env is not None else self._default_environment()
         self.tmpfs = _tmpfs(tmpfs)
+        _check_places([*(mount.guest for mount in self.mounts), *(path for path, _ in self.tmpfs)])
         self.hostname = check_hostname(hostname) if hostname is not None else "pylitebox"
         self.platform = platform or "native"
         self.trace = False
         self.summary = False
+
+    def _default_environment(self) -> dict[str, str]:
+        """The small one; with ``python``, its programs are found first."""
+        env = default_environment(self.uid)
+        if self.python:
+            from pylitebox.sandbox.interpreter import programs
+
+            first = programs(None if self.python is True else str(self.python))
+            env["PATH"] = f"{first}:{env['PATH']}" if first else env["PATH"]
+        return env
 
     def all_mounts(self) -> list[Mount]:
         """The mounts with those that ``python`` adds, parents before what is beneath them."""
@@ -116,6 +132,8 @@ class Options:
             from pylitebox.sandbox.interpreter import add_interpreter
 
             add_interpreter(mounts, None if self.python is True else str(self.python))
+        if len(mounts) > MAX_MOUNTS:
+            raise OptionError(f"{len(mounts)} mounts are too many, {MAX_MOUNTS} is the limit")
         return sorted(mounts, key=lambda mount: mount.guest.count("/") if mount.guest != "/" else 0)
 
     def wire(self) -> tuple[dict[str, object], list[int]]:
@@ -150,6 +168,17 @@ def guest_path(text: str, what: str) -> str:
     return "/" + os.path.normpath(text).lstrip("/")
 
 
+def _check_place(guest: str) -> None:
+    if any(guest == path or guest.startswith(path + "/") for path in _RESERVED):
+        raise OptionError(f"{guest} belongs to the sandbox's kernel, nothing can be mounted there")
+
+
+def _check_places(guests: Sequence[str]) -> None:
+    for number, guest in enumerate(guests):
+        if guest in guests[:number]:
+            raise OptionError(f"two things cannot be mounted at {guest}")
+
+
 def parse_size(text: str | int) -> int:
     """``64m`` and the like, in bytes."""
     if isinstance(text, int):
@@ -168,14 +197,20 @@ def parse_size(text: str | int) -> int:
 
 def _tmpfs(values: Iterable[str] | Mapping[str, int | str | None]) -> list[tuple[str, int]]:
     """(guest path, limit in bytes; 0: the sandbox's own limit) from ``GUEST[:SIZE]`` texts or a mapping."""
+    pairs: list[tuple[str, int | str | None]]
     if isinstance(values, Mapping):
-        return [(guest_path(p, "tmpfs"), parse_size(s) if s is not None else 0) for p, s in values.items()]
-    if isinstance(values, str):
-        values = (values,)
+        pairs = list(values.items())
+    else:
+        parted = [text.partition(":") for text in ((values,) if isinstance(values, str) else values)]
+        pairs = [(path, size if colon else None) for path, colon, size in parted]
     result = []
-    for text in values:
-        path, _, size = text.partition(":")
-        result.append((guest_path(path, "tmpfs"), parse_size(size) if size else 0))
+    for path, size in pairs:
+        guest = guest_path(path, "tmpfs")
+        if guest == "/":
+            raise OptionError("an empty / would hide every program; writes to / are in memory already")
+        if guest != "/dev/shm":  # noqa: S108 - a guest path
+            _check_place(guest)
+        result.append((guest, parse_size(size) if size is not None else 0))
     return result
 
 
@@ -187,11 +222,9 @@ def parse_user(user: str | int | tuple[int, int] | None) -> tuple[int, int]:
         parts: Sequence[str | int] = user.split(":")
     else:
         parts = user if isinstance(user, tuple) else (user,)
-    try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2) or not all(0 <= number < (1 << 32) - 1 for number in numbers):
+    digits = [str(part) for part in parts]
+    numbers = [int(text) for text in digits if text.isascii() and text.isdigit() and len(text) <= 10]
+    if len(digits) not in (1, 2) or len(numbers) != len(digits) or max(numbers) >= (1 << 32) - 1:
         raise OptionError(f"user {user!r} is not of the form UID[:GID] with numbers")
     return numbers[0], numbers[-1]
 

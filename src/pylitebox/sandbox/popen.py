@@ -28,6 +28,21 @@ from pylitebox.sandbox.errors import SandboxError
 from pylitebox.sandbox.options import check_environment
 from pylitebox.sandbox.streams import Streams
 
+#: Options of subprocess.Popen that mean nothing here, and why.
+_MISSING = {
+    "shell": "name the shell: ['sh', '-c', command]",
+    "preexec_fn": "no function of the caller's can run in the sandbox",
+    "close_fds": "a program gets its three streams and no other descriptor",
+    "pass_fds": "a program gets its three streams and no other descriptor",
+    "restore_signals": "every program starts with the default signal handling",
+    "start_new_session": "every program is in a session of its own",
+    "process_group": "every program is in a process group of its own",
+    "group": "the user is an option of the sandbox: user='UID:GID'",
+    "extra_groups": "the user is an option of the sandbox: user='UID:GID'",
+    "pipesize": "pipes have the host's default size",
+    "startupinfo": "that is Windows'",
+    "creationflags": "that is Windows'",
+}
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _CHUNK = 64 << 10
 
@@ -56,8 +71,11 @@ class Popen:
     ) -> None:
         if text is not None and universal_newlines is not None and bool(text) != bool(universal_newlines):
             raise subprocess.SubprocessError("text and universal_newlines differ")
-        if sandbox is not None and sandbox_options:
-            raise TypeError(f"{', '.join(sorted(sandbox_options))}: options of a sandbox, which exists already")
+        for name in sandbox_options:
+            if name in _MISSING:
+                raise TypeError(f"{name} is not supported: {_MISSING[name]}")
+            if sandbox is not None:
+                raise TypeError(f"{name} is an option of a new sandbox, and this one exists already, or there is none")
         self.args = args
         self.stdin: IO[Any] | None = None
         self.stdout: IO[Any] | None = None
@@ -126,7 +144,9 @@ class Popen:
         elif value is None:
             streams.add(number, write=write)
         else:
-            streams.add(value if isinstance(value, int) else value.fileno(), write=write)
+            fd = value if isinstance(value, int) else value.fileno()
+            os.fstat(fd)  # OSError(EBADF): only what is inherited may be closed
+            streams.add(fd, write=write)
         return None
 
     def _wrap(self, fd: int, bufsize: int, *, write: bool) -> IO[Any]:

@@ -4,6 +4,7 @@ supervisor for each sandbox. It ends with us.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -88,5 +89,6 @@ def _after_fork_in_child() -> None:
     _forget()
 
 
+atexit.register(_forget)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

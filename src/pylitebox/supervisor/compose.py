@@ -73,6 +73,8 @@ def compose(channel: Channel, message: Message) -> Composed:
         raise ProtocolError("the first request is not configure")
     if message.text("platform") != "native":
         raise ComposeError(f"there is no platform {message.text('platform')!r} here; native is one")
+    if os.uname().release.endswith("-pylitebox"):
+        raise ComposeError("this is a sandbox of pylitebox already, and its kernel cannot hold another one")
     _observers(message)
     plan = _Plan(message)
     walls = plan.enclose()
@@ -90,6 +92,10 @@ def compose(channel: Channel, message: Message) -> Composed:
         processes.boot(kernel)
         view.build(kernel, plan.view, plan.owner)
         forget_idle(kernel)
+    except view.PlaceError as error:
+        platform.close()
+        where = os.fsdecode(error.path)
+        raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
     except KernelError as error:
         platform.close()
         raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error

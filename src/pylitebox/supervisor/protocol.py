@@ -20,9 +20,9 @@ VERSION = 1
 MORE = 1
 MAX_PACKET = 64 << 10
 MAX_MESSAGE = 16 << 20
-MAX_DESCRIPTORS = 16
-#: How much of a file one request moves.
-CHUNK = 1 << 20
+MAX_DESCRIPTORS = 250  # Linux takes 253 at once
+#: How much of a file one request moves: two packets, so that an answer fits into a socket whose reader is away.
+CHUNK = 2 * MAX_PACKET - 4096
 
 _STANDARD = 2  # the highest descriptor of a standard stream
 _LENGTH = struct.Struct("<I")

@@ -246,7 +246,7 @@ class Session:
         file.references += 1
         self._last_handle += 1
         self._handles[self._last_handle] = file
-        return {"handle": self._last_handle}, b""
+        return {"handle": self._last_handle, "size": file.stat().size}, b""
 
     def _file(self, message: Message) -> File:
         file = self._handles.get(message.number("handle"))

@@ -3,6 +3,7 @@
 The root is an empty file system in memory. The host's programs, libraries and configuration (SYSTEM) appear in it
 read-only beneath copy-on-write layers, and only what everyone on the host may read; then come the kernel's own /dev
 and /proc, and what the user asked for. Nothing else of the host is there: no home directories, no /var, no /sys.
+A directory that the user mounts at / replaces all of it but /dev and /proc.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ def hidden_in_etc(path: bytes) -> bool:
     return path in _SECRET_FILES or (path.startswith(b"ssh/ssh_host_") and path.endswith(b"_key"))
 
 
+class PlaceError(KernelError):
+    """Nothing can be mounted at ``path``."""
+
+    def __init__(self, errno: int, path: bytes) -> None:
+        super().__init__(errno)
+        self.path = path
+
+
 class HostMount:
     """A host directory to mount: ``mode`` is ro, cow or rw."""
 
@@ -76,8 +85,29 @@ class View:
 
 def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
     """The mount tree; the user's mounts and the files in them belong to ``owner``. KernelError."""
-    namespace = Namespace(kernel, TmpFs(kernel), _FLAGS)
-    kernel.namespace = namespace
+    root = next((mount for mount in view.mounts if mount.guest == b"/"), None)
+    if root is not None:
+        namespace = kernel.namespace = Namespace(kernel, _host_file_system(kernel, root, owner), _FLAGS)
+    else:
+        namespace = kernel.namespace = Namespace(kernel, TmpFs(kernel), _FLAGS)
+        _show_system(kernel, view)
+    _mount(namespace, DevFs(kernel), b"/dev", MS_NOSUID)
+    _mount(namespace, TmpFs(kernel, mode=0o1777), b"/dev/shm")
+    _mount(namespace, ProcFs(kernel), b"/proc")
+    wanted: list[tuple[bytes, FileSystem]] = [
+        (path, TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1])) for path, size in view.tmpfs
+    ]
+    wanted += [(mount.guest, _host_file_system(kernel, mount, owner)) for mount in view.mounts if mount is not root]
+    for path, filesystem in sorted(wanted, key=lambda entry: entry[0].count(b"/")):  # parents first
+        _mount(namespace, filesystem, path)
+    _configure(kernel, namespace)
+    return namespace
+
+
+def _show_system(kernel: Kernel, view: View) -> None:
+    """The host's programs, and the directories that a system has."""
+    namespace = kernel.namespace
+    assert namespace is not None
     for path, mode in DIRECTORIES:
         namespace.make_directories(path, mode)
     for target_path, target in view.links:
@@ -85,16 +115,14 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
     for mount in view.system:
         hidden = hidden_in_etc if mount.guest == b"/etc" else None
         lower = HostFs(kernel, mount.directory, hidden=hidden)
-        namespace.mount(OverlayFs(kernel, lower), mount.guest, _FLAGS)
-    namespace.mount(DevFs(kernel), b"/dev", MS_NOSUID)
-    namespace.mount(TmpFs(kernel, mode=0o1777), b"/dev/shm", _FLAGS)
-    namespace.mount(ProcFs(kernel), b"/proc", _FLAGS)
-    for path, size in view.tmpfs:
-        namespace.mount(TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1]), path, _FLAGS)
-    for mount in view.mounts:
-        namespace.mount(_host_file_system(kernel, mount, owner), mount.guest, _FLAGS)
-    _configure(kernel, namespace)
-    return namespace
+        _mount(namespace, OverlayFs(kernel, lower), mount.guest)
+
+
+def _mount(namespace: Namespace, filesystem: FileSystem, path: bytes, flags: int = _FLAGS) -> None:
+    try:
+        namespace.mount(filesystem, path, flags)
+    except KernelError as error:
+        raise PlaceError(error.errno, path) from error
 
 
 def _host_file_system(kernel: Kernel, mount: HostMount, owner: tuple[int, int]) -> FileSystem:
