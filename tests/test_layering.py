@@ -21,7 +21,7 @@ ALLOWED = {
     "kernel": {"kernel", "abi"},
     "north": {"north", "kernel", "abi"},
     "south": {"south", "abi", *CONTRACT},
-    "south/native": {"south.native", "south.hostfiles", "abi", *CONTRACT},
+    "south/native": {"south.native", "south.hostfiles", "south.descriptors", "abi", *CONTRACT},
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
     # The protocol; and a child that is forked to be a supervisor enters by its main.

@@ -25,6 +25,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import RENAME_EXCHANGE, RENAME_NOREPLACE
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.wait import WaitQueue
+from pylitebox.south.descriptors import for_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,7 +270,7 @@ class PosixDirectory:
 
     def _open(self, name: bytes, flags: int, mode: int, *, write: bool) -> PosixFile:
         try:
-            fd = os.open(name, flags, mode, dir_fd=self.fileno())
+            fd = for_a_file(os.open(name, flags, mode, dir_fd=self.fileno()))
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in _NOT_A_FILE:
                 raise KernelError(E.EACCES) from error
@@ -422,7 +423,7 @@ class PosixFile:
             raise KernelError(E.EACCES)
         if self._read_only < 0:
             try:
-                self._read_only = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+                self._read_only = for_a_file(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
             except OSError as error:
                 raise translated(error) from error
         return self._read_only

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, cast
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.hostfs import forget_idle
-from pylitebox.kernel.kernel import Kernel
+from pylitebox.kernel.kernel import Kernel, Limits
 from pylitebox.kernel.log import send_to
 from pylitebox.north.linux.personality import Personality
+from pylitebox.south import descriptors
 from pylitebox.south.hostfiles import Workers, open_tree
 from pylitebox.supervisor import confine, view
 from pylitebox.supervisor.control import RETRY_NS, Control, LogToClient
@@ -82,7 +83,9 @@ def compose(channel: Channel, message: Message) -> Composed:
     workers = Workers()
     workers.attach(platform)
     plan.set_workers(workers)
-    kernel = Kernel(platform, hostname=message.text("hostname"))
+    limits = Limits()
+    limits.processes = min(limits.processes, descriptors.divide())
+    kernel = Kernel(platform, hostname=message.text("hostname"), limits=limits)
     personality = Personality(kernel)
     platform.attach(personality)
     control = Control(channel)

@@ -6,6 +6,7 @@ import os
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
+from pylitebox.south.descriptors import for_a_file
 
 
 class Memfd:
@@ -14,7 +15,7 @@ class Memfd:
 
     def __init__(self, name: str) -> None:
         try:
-            self._fd = os.memfd_create(name[:200], os.MFD_CLOEXEC)
+            self._fd = for_a_file(os.memfd_create(name[:200], os.MFD_CLOEXEC))
         except OSError as error:
             raise KernelError(E.ENFILE if error.errno in (23, 24) else E.ENOMEM) from error
         self._read_only = -1
@@ -30,7 +31,7 @@ class Memfd:
             return self._fd
         if self._read_only < 0:
             try:
-                self._read_only = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+                self._read_only = for_a_file(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
             except OSError as error:
                 raise KernelError(E.ENFILE) from error
         return self._read_only
