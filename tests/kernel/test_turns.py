@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pylitebox.abi import errno as E
 from pylitebox.kernel import timers as kernel_timers
 from pylitebox.kernel import wait
 from pylitebox.kernel.timers import Timers
@@ -61,6 +62,25 @@ def test_a_run_of_the_scheduler_is_bounded() -> None:
     bench.kernel.scheduler.run()
     assert len(bench.kernel.scheduler.ready) == 1  # the last one was not looked at yet
     bench.run()
+
+
+def test_a_large_allocation_lets_others_run() -> None:
+    bench = Bench()
+    g = bench.guest()
+    fd = g("memfd_create", "a", 0)
+    assert fd is not None
+    sizes: list[int] = []
+    assert g("fallocate", fd, 0, 0, 3 * TURN) is PARKED
+    bench.kernel.timers.at(bench.platform.time_ns, lambda: sizes.append(g.task.files.get(fd).stat().size))
+    bench.run()
+    assert g.result == 0
+    assert sizes == [2 * TURN]
+    assert g.task.files.get(fd).stat().size == 3 * TURN
+    assert g("fallocate", fd, 0, 0, 1 << 60) == -E.ENOSPC
+    assert g("fallocate", fd, 3, 0, 1 << 60) is PARKED  # punched as far as the file goes
+    bench.run()
+    assert g.result == 0
+    assert g.task.files.get(fd).stat().blocks == 0
 
 
 def test_a_long_transfer_lets_others_run() -> None:

@@ -298,9 +298,9 @@ class Content:
             try:
                 buffer.truncate(self.size)
                 for index, chunk in self._chunks.items():
-                    data = chunk[: max(0, self.size - index * CHUNK)]
+                    data = memoryview(chunk)[: max(0, self.size - index * CHUNK)]
                     if data:
-                        buffer.write_at(memoryview(data), index * CHUNK)
+                        buffer.write_at(data, index * CHUNK)
             except BaseException:
                 buffer.close()
                 raise

@@ -12,9 +12,11 @@ from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.task import Task
-from pylitebox.kernel.wait import Result
+from pylitebox.kernel.wait import Blocking, Result
 from pylitebox.north.linux.args import Fd, Int, Offset, Path, Size, UInt
+from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
+from pylitebox.north.linux.files import hold, next_turn
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
@@ -75,7 +77,23 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
-    return patiently(file, lambda: _allocate(file, mode, offset, length))
+    if punch:
+        length = min(length, max(file.inode.size - offset, 0))
+    if TURN < length <= task.kernel.file_memory.limit:  # more is no space, or a hole without data: done at once
+        return hold(_allocate_in_turns(task, file, mode, offset, length), file)
+    return patiently(file, lambda: _allocate(file, mode, offset, length)) if length else 0
+
+
+def _allocate_in_turns(task: Task, file: File, mode: int, offset: int, length: int) -> Blocking:
+    end = offset + length
+    while offset < end:
+        start, size = offset, min(TURN, end - offset)
+        result = patiently(file, lambda start=start, size=size: _allocate(file, mode, start, size))  # type: ignore[misc]
+        if not isinstance(result, int) and result is not None:
+            yield from result
+        offset += size
+        yield next_turn(task)
+    return 0
 
 
 def _allocate(file: File, mode: int, offset: int, length: int) -> int:
