@@ -1,9 +1,10 @@
 """Which host directories a Python interpreter needs: what ``python=True`` and ``--python`` add to the view.
 
 An interpreter is more than one directory: the virtual environment (``prefix``), the installation it was made from
-(``base_prefix``), directories on ``sys.path`` outside both, and every directory that the chain of symbolic links from
-``bin/python`` passes through (uv and pyenv link through versioned aliases). Each is mounted read-only at its own path,
-so that the paths inside scripts, ``pyvenv.cfg`` and ``.pth`` files hold.
+(``base_prefix``), directories of packages on ``sys.path`` outside both, the projects that are installed editable, and
+every directory that the chain of symbolic links from ``bin/python`` passes through (uv and pyenv link through versioned
+aliases). Each is mounted read-only at its own path, so that the paths inside scripts, ``pyvenv.cfg`` and ``.pth`` files
+hold. Directories that only PYTHONPATH or the caller's script put on ``sys.path`` are not shown.
 """
 
 from __future__ import annotations
@@ -70,14 +71,55 @@ def _directories(executable: str, prefixes: list[str], path: list[str]) -> list[
     for prefix in prefixes:
         wanted += [prefix, os.path.realpath(prefix)]
     wanted += [os.path.dirname(hop) for hop in _links(executable)]
-    wanted += [entry for entry in path if "site-packages" in entry or "dist-packages" in entry]
+    packages = [entry for entry in path if "site-packages" in entry or "dist-packages" in entry]
+    wanted += packages
+    for directory in packages:
+        wanted += _editable(directory)
     result: list[str] = []
+    too_much = _TOO_MUCH | {os.path.expanduser("~")}
     for directory in sorted({os.path.abspath(entry) for entry in wanted if entry}, key=len):
-        if directory in _TOO_MUCH or not os.path.isdir(directory):
+        if directory in too_much or not os.path.isdir(directory):
             continue
         if not any(directory == top or directory.startswith(top + "/") for top in (*_ALREADY, *result)):
             result.append(directory)
     return result
+
+
+def _editable(packages: str) -> list[str]:
+    """What a directory of packages leads to: the lines of its .pth files, and projects installed by ``pip -e``."""
+    result: list[str] = []
+    try:
+        names = os.listdir(packages)
+    except OSError:
+        return result
+    for name in names:
+        path = os.path.join(packages, name)
+        try:
+            if name.endswith(".pth"):
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    lines = [line.strip() for line in file if not line.startswith(("import ", "import\t", "#"))]
+                result += [os.path.join(packages, line) for line in lines if line and "\0" not in line]
+            elif name.endswith(".dist-info"):
+                result += _project(os.path.join(path, "direct_url.json"))
+        except OSError:
+            continue
+    return result
+
+
+def _project(origin: str) -> list[str]:
+    """The directory that a package was installed from, if it is used from there (PEP 610)."""
+    if not os.path.exists(origin):
+        return []
+    import json
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        with open(origin, encoding="utf-8") as file:
+            facts = json.load(file)
+        url = urlsplit(facts["url"])
+        return [unquote(url.path)] if url.scheme == "file" and facts["dir_info"]["editable"] is True else []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _links(path: str) -> list[str]:
