@@ -140,6 +140,28 @@ def test_a_host_path_outside_the_view_names_the_option(tmp_path):
     assert pylitebox_run("--mount", option, "--", str(program)).stdout == "ran\n"
 
 
+def test_what_a_visible_program_leads_to_is_named_with_the_option(tmp_path):
+    tmp_path.chmod(0o755)
+    for name in ("elsewhere", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "elsewhere/python3").write_bytes(b"")
+    (tmp_path / "work/link").symlink_to(tmp_path / "elsewhere/python3")
+    (tmp_path / "work/script").write_text(f"#!{tmp_path}/elsewhere/python3 -x\n")
+    (tmp_path / "work/script").chmod(0o755)
+    for name in ("./link", "./script"):
+        result = pylitebox_run("--workspace", str(tmp_path / "work"), "--", name)
+        assert result.returncode == 127
+        assert f"--python={tmp_path}/elsewhere/python3" in result.stderr
+        assert result.stderr.startswith(f"pylitebox: {tmp_path}/work/{name[2:]} ")
+
+
+def test_errors_without_a_standard_error_stream():
+    for arguments, status in (("no-such-program", 127), ("--bad", 125), ("--user x true", 125)):
+        command = f"{' '.join(COMMAND)} run {arguments} 2>&-"
+        result = subprocess.run(["sh", "-c", command], env=ENVIRON, stdout=subprocess.PIPE, check=False)
+        assert (result.returncode, result.stdout) == (status, b"")
+
+
 def test_what_the_program_sees_is_what_the_options_say(tmp_path):
     script = "id -u; id -g; hostname; pwd; env | sort; df -k /scratch | tail -1 | tr -s ' ' | cut -d' ' -f2"
     result = pylitebox_run(

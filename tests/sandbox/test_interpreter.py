@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pylitebox.sandbox.errors import OptionError
-from pylitebox.sandbox.interpreter import _directories, _links, add_interpreter
+from pylitebox.sandbox.interpreter import _directories, add_interpreter, links
 from pylitebox.sandbox.options import Mount
 
 
@@ -42,7 +42,7 @@ def test_a_chain_of_versioned_aliases_is_shown_whole(tmp_path):
 def test_links_in_a_circle_end(tmp_path):
     make(tmp_path / "a", tmp_path / "b")
     make(tmp_path / "b", tmp_path / "a")
-    assert len(_links(str(tmp_path / "a"))) == 2
+    assert len(links(str(tmp_path / "a"))) == 2
 
 
 def test_whole_homes_and_roots_are_never_shown(tmp_path):

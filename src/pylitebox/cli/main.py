@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with early_start(arguments) as job:
+            _replace_missing_streams()
             from pylitebox.cli.arguments import build_parser, parse
 
             options = parse(arguments)
@@ -87,6 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is not None:
             raise
         return _unwritten(error)
+
+
+def _replace_missing_streams() -> None:
+    """What we write to a stream that is closed goes nowhere, and is no error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays open
 
 
 def _unwritten(error: OSError) -> int:

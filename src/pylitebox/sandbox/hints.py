@@ -9,33 +9,62 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylitebox.sandbox.options import Options
 
+_ALREADY = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev")
+_LONGEST_LINE = 4096
+
 
 def hint(path: str, options: Options) -> str | None:
-    """One sentence, or None if the host has no such file either, or the sandbox's view holds its directory."""
+    """One sentence about a program or directory that was not found, or None if there is nothing to add.
+
+    What is missing may be further on: where a symbolic link leads, or the interpreter that a script names."""
     if not os.path.isabs(path):
-        if "/" not in path or any(mount.guest == options.cwd for mount in options.mounts):
+        if "/" not in path:
             return None
-        path = os.path.abspath(path)
-    if not os.path.exists(path) or _visible(path, options):
+        shown = any(mount.guest == options.cwd == mount.host for mount in options.mounts)
+        path = os.path.normpath(os.path.join(options.cwd if shown else os.getcwd(), path))
+    if not os.path.exists(path):
         return None
+    if not _visible(path, options):
+        return f"{path} exists on the host but not in the sandbox's view; {_way(path, options)} would add it"
+    from pylitebox.sandbox.interpreter import links
+
+    for hop in links(path):
+        if not _visible(hop, options):
+            return f"{path} leads to {hop}, which is not in the sandbox's view; {_way(hop, options)} would add it"
+    program = _interpreter(path)
+    text = hint(program, options) if program is not None and program != path else None
+    return f"{path} is a script, and its interpreter {text}" if text is not None else None
+
+
+def _way(path: str, options: Options) -> str:
+    """The option that adds ``path``."""
     if not options.python and _belongs_to_python(path):
-        return f"{path} exists on the host but not in the sandbox's view; --python (python=True) would add it"
+        return "--python (python=True)"
+    if not options.python and os.path.basename(path).startswith("python") and os.path.isfile(path):
+        return f'--python={path} (python="{path}")'
     directory = path if os.path.isdir(path) else os.path.dirname(path)
     cwd = os.getcwd()
     if (path + "/").startswith(cwd + "/") and cwd != "/":
-        return f'{path} exists on the host but not in the sandbox\'s view; --workspace . (workspace=".") would add it'
-    return (
-        f"{path} exists on the host but not in the sandbox's view; "
-        f'--mount {directory}:{directory}:ro (mounts=["{directory}:{directory}:ro"]) would add it'
-    )
+        return '--workspace . (workspace=".")'
+    return f'--mount {directory}:{directory}:ro (mounts=["{directory}:{directory}:ro"])'
 
 
 def _visible(path: str, options: Options) -> bool:
     if path == "/":
         return True
-    tops = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev"]
-    tops += [mount.guest for mount in options.mounts]
+    tops = [*_ALREADY, *(mount.guest for mount in options.all_mounts())]
     return any((path + "/").startswith(top.rstrip("/") + "/") for top in tops)
+
+
+def _interpreter(path: str) -> str | None:
+    """The program that a script names behind ``#!``."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(_LONGEST_LINE)
+    except OSError:
+        return None
+    words = line[2:].split()
+    return os.fsdecode(words[0]) if line.startswith(b"#!") and words else None
 
 
 def _belongs_to_python(path: str) -> bool:

@@ -70,7 +70,7 @@ def _directories(executable: str, prefixes: list[str], path: list[str]) -> list[
     wanted: list[str] = []
     for prefix in prefixes:
         wanted += [prefix, os.path.realpath(prefix)]
-    wanted += [os.path.dirname(hop) for hop in _links(executable)]
+    wanted += [os.path.dirname(hop) for hop in links(executable)]
     packages = [entry for entry in path if "site-packages" in entry or "dist-packages" in entry]
     wanted += packages
     for directory in packages:
@@ -122,7 +122,7 @@ def _project(origin: str) -> list[str]:
         return []
 
 
-def _links(path: str) -> list[str]:
+def links(path: str) -> list[str]:
     """``path`` and every path that its symbolic links lead through."""
     result: list[str] = []
     path = os.path.abspath(path)
