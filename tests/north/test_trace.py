@@ -8,6 +8,8 @@ import pytest
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
+from pylitebox.abi import ioctl as io
+from pylitebox.abi import signal
 from pylitebox.abi.numbers import AARCH64, X86_64
 from pylitebox.kernel.process import exit_process
 from pylitebox.north.linux import support
@@ -53,6 +55,18 @@ def test_names_of_one_prefix_are_kept_apart(bench, lines):
         g("fcntl", 9, command, 0)
     names = [re.findall(r"F_\w+", line)[0] for line in calls(lines)]
     assert names == ["F_DUPFD", "F_GETFD", "F_SETFL", "F_SETOWN", "F_GETSIG", "F_ADD_SEALS"]
+
+
+def test_requests_are_named_and_what_the_platform_finishes_is_known(bench, lines):
+    g = bench.guest()
+    g("ioctl", 9, io.TCGETS, 0x1000)
+    g("ioctl", 9, 0x1234, 0)
+    child = g("fork")
+    g("clone", signal.SIGCHLD, 0, 0, 0, 0)
+    assert calls(lines)[:2] == ["ioctl(9, TCGETS, 0x1000) = -1 EBADF", "ioctl(9, 0x1234, NULL) = -1 EBADF"]
+    tids = sorted(g.task.kernel.tasks)[-2:]
+    assert child is None or child == tids[0]
+    assert [line.rpartition(" = ")[2] for line in calls(lines)[2:]] == [str(tid) for tid in tids]
 
 
 def test_what_cannot_be_read_is_a_number(bench, lines):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from pylitebox.abi import fcntl as fc
-from pylitebox.abi import mman, prctl, resource, sched, signal, time
+from pylitebox.abi import ioctl, mman, prctl, resource, sched, signal, time
 from pylitebox.abi import stat as st
 
 
@@ -165,4 +165,4 @@ ClockId = Annotated[int, Kind(_S32, choice(prefixed(time, "CLOCK_")))]
 _LIMITS = {v: n for v, n in prefixed(resource, "RLIMIT_").items() if n != "RLIMIT64"}
 Resource = Annotated[int, Kind(_U32, choice(_LIMITS))]
 PrctlOption = Annotated[int, Kind(_S32, choice(prefixed(prctl, "PR_")))]
-Request = Annotated[int, Kind(_U32, lambda v: f"{v:#x}")]
+Request = Annotated[int, Kind(_U32, choice({v: n for n, v in vars(ioctl).items() if isinstance(v, int)}))]

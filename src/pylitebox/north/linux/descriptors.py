@@ -16,7 +16,7 @@ from pylitebox.kernel.memfd import MemfdFile
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
-from pylitebox.north.linux.args import FcntlCommand, Fd, LockOperation, OpenFlags, Request, Size, UInt
+from pylitebox.north.linux.args import Address, FcntlCommand, Fd, LockOperation, OpenFlags, Request, Size, UInt
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.record_locks import record_lock
 from pylitebox.north.linux.table import Full, Partial, syscall
@@ -168,7 +168,7 @@ def _seals(file: File, command: int, seals: int) -> int:
 @syscall(
     "ioctl", x86_64=16, aarch64=29, support=Partial("requests of terminals and pipes only; FIOASYNC sends no signals")
 )
-def ioctl(task: Task, fd: Fd, request: Request, argument: Size) -> Result:
+def ioctl(task: Task, fd: Fd, request: Request, argument: Address) -> Result:
     file = opened(task, fd)
     if request in (io.FIOCLEX, io.FIONCLEX):
         (task.files.cloexec.add if request == io.FIOCLEX else task.files.cloexec.discard)(fd)

@@ -19,6 +19,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
 from pylitebox.abi.fcntl import O_CREAT, O_DIRECTORY, O_TMPFILE
+from pylitebox.abi.mman import MAP_FIXED
 from pylitebox.kernel.errors import KernelError
 from pylitebox.north.linux import table
 from pylitebox.north.linux.args import quote
@@ -44,6 +45,8 @@ _OUTPUT = {"read": 1, "pread64": 1, "recvfrom": 1, "readlink": 1, "readlinkat": 
 _MODE = {"open": 2, "openat": 3}
 _CREATES = O_CREAT | O_TMPFILE & ~O_DIRECTORY
 _ADDRESSES = frozenset(("mmap", "brk", "mremap"))
+#: Calls that the platform finishes with the id of the child.
+_CLONES = frozenset(("clone", "fork", "vfork"))
 #: Calls that end what they were called by: nothing is left that a result could go to.
 _ENDS = frozenset(("exit", "exit_group", "rt_sigreturn"))
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
@@ -86,7 +89,7 @@ class Tracer:
             elif task.call is not None:
                 self._unfinished(task, entry)
             else:
-                self._leave(task, entry, None)
+                self._leave(task, entry, _finished_by_platform(task, entry))
             return result
 
         def finished(task: Task, result: int) -> None:
@@ -183,6 +186,16 @@ class Tracer:
         except KernelError:
             return otherwise
         return quote(data) + ("..." if size > PREVIEW else "")
+
+
+def _finished_by_platform(task: Task, entry: _Call) -> int | None:
+    """The result of a call that the platform has been asked to finish, where it is certain."""
+    name = entry.row.name if entry.row is not None else ""
+    if name in _CLONES:
+        return next(reversed(task.kernel.tasks), None)  # the youngest
+    if name == "mmap" and entry.args[3] & MAP_FIXED:
+        return entry.args[0]
+    return None
 
 
 def _decoder(source: str) -> Callable[[Task, int], object]:
