@@ -14,9 +14,9 @@ from pylitebox.sandbox.foreground import FAILED, Foreground
 from pylitebox.sandbox.options import Options, parse_assignment, parse_timeout
 
 _DESCRIPTION = """\
-Run PROGRAM with its arguments in a fresh sandbox. It sees the host's programs and libraries read-only (/usr, /etc, not
-your files), writes go to memory and are gone with it, and nothing of your environment is forwarded. The network is not
-there."""
+Run PROGRAM with its arguments in a fresh sandbox. It sees the host's programs and libraries (/usr, /etc, not your
+files) and may change anything, in memory: the changes are gone with it. Nothing of your environment is forwarded, and
+there is no network. Show it files with --workspace and --mount, packages of Python with --python."""
 _EPILOG = """\
 modes of mounts:
   ro    writes are refused

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 class Sandbox:
     """Programs in it see the host's own programs and libraries read-only, under a writable layer in memory.
 
-    ``mounts``: host directories, as ``"HOST:GUEST[:ro|cow|rw]"`` or :class:`Mount`; ``cow`` keeps writes in memory
+    ``mounts``: host directories, as ``"HOST:GUEST[:ro|cow|rw]"`` or :class:`Mount`; ``ro`` refuses writes, ``cow``
+    keeps them in memory, ``rw`` does them on the host
     ``workspace``: a directory (``"DIR[:ro|cow|rw]"``, cow by default) that is mounted at its own path and entered
-    ``python``: make the calling interpreter visible with its virtual environment; or the interpreter named
+    ``python``: show the calling interpreter with its packages, its programs first in PATH; or the interpreter named
     ``tmpfs``: in-memory directories, as ``"GUEST[:SIZE]"`` or a mapping of path to size
     ``env``: the whole environment of programs; a small one without it, and never the caller's
     ``cwd``, ``user`` (``"UID[:GID]"``), ``hostname``: as programs see them

@@ -1,9 +1,8 @@
 """A program in a sandbox, held as ``subprocess.Popen`` holds one on the host.
 
-Deviations from subprocess.Popen:
-- ``preexec_fn``, ``pass_fds``, ``close_fds``, ``shell``, ``start_new_session``, ``process_group``, ``user``, ``group``
-  and ``pipesize`` do not exist: a program gets exactly its three streams, in a session of its own; the user is an
-  option of the sandbox.
+Deviations from subprocess.Popen (docs/api.md has them all):
+- ``preexec_fn``, ``pass_fds``, ``close_fds``, ``shell`` and others (_MISSING) are refused: a program gets exactly its
+  three streams, in a session of its own; the user is an option of the sandbox.
 - Without ``env`` a program gets the sandbox's small environment, not the caller's; ``cwd`` and ``executable`` are
   paths inside the sandbox, and so is a program found by PATH.
 - ``pid`` is the id inside the sandbox.
