@@ -236,6 +236,43 @@ def test_a_terminal_is_a_terminal_and_keeps_its_flags():
     os.close(slave)
 
 
+@pytest.mark.parametrize(
+    ("script", "key", "status", "output"),
+    [
+        ("echo ready; exec sleep 1000", b"\x03", 130, b""),
+        ("echo ready; exec sleep 1000", b"\x1c", 131, b""),
+        ("trap 'echo got it; exit 3' INT; echo ready; while :; do sleep 0.01; done", b"\x03", 3, b"got it"),
+        ("echo ready; cat; echo end", b"\x04", 0, b"end"),
+    ],
+    ids=["interrupt", "quit", "trap", "end of file"],
+)
+def test_keys_of_the_terminal(script, key, status, output):
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [*COMMAND, "run", "--", "sh", "-c", script], ENVIRON)
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(master, 1000)
+    below = descendants(pid)
+    os.write(master, key)
+    _, code = os.waitpid(pid, 0)
+    try:
+        while data := os.read(master, 1000):
+            shown += data
+    except OSError:  # EIO: nobody has the terminal open any more
+        pass
+    os.close(master)
+    assert os.waitstatus_to_exitcode(code) == status
+    assert output in shown
+    assert all_gone(below)
+
+
+def test_a_trace_that_cannot_be_written_is_said_once():
+    result = pylitebox_run("--strace-output", "/dev/full", "--", "echo", "hello")
+    assert (result.returncode, result.stdout) == (0, "hello\n")
+    assert result.stderr == "pylitebox: the trace cannot be written: No space left on device\n"
+
+
 def test_strace_and_summary(tmp_path):
     trace = tmp_path / "trace"
     result = pylitebox_run("--strace-output", str(trace), "--summary", "--", "cat", "/etc/passwd")

@@ -222,8 +222,11 @@ class _Signals:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"pylitebox: {text}\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(f"pylitebox: {text}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody hears it; the program goes on
+        pass
 
 
 def _fail(text: str) -> int:

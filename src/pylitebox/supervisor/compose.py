@@ -17,7 +17,7 @@ from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.hostfs import forget_idle
 from pylitebox.kernel.kernel import Kernel, Limits
-from pylitebox.kernel.log import send_to
+from pylitebox.kernel.log import log, send_to
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south import descriptors
 from pylitebox.south.hostfiles import Workers, open_tree
@@ -27,6 +27,8 @@ from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
 from pylitebox.supervisor.session import NewStream, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.platform import HostDirectory
     from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.native.platform import NativePlatform
@@ -107,7 +109,8 @@ def compose(channel: Channel, message: Message) -> Composed:
     traced = _observe(message, personality, session)
     platform.watch(channel.fileno(), control.readable)
     send_to(LogToClient(control))
-    expected = {0, 1, 2, channel.fileno(), *platform.descriptors(), *workers.descriptors(), *plan.descriptors(), *traced}
+    expected = {0, 1, 2, channel.fileno(), *platform.descriptors(), *workers.descriptors()}
+    expected.update(plan.descriptors(), traced)
     message.close()
     try:
         walls += confine.seal(expected, groups=["host-write"] if plan.writable else [])
@@ -262,7 +265,7 @@ def _observe(message: Message, personality: Personality, session: Session) -> li
 
         fd, message.fds[-1] = message.fds[-1], -1
         traced.append(fd)
-        Tracer(lambda line: _write_all(fd, line.encode("utf-8", "backslashreplace"))).install(personality)
+        Tracer(_write_trace(fd)).install(personality)
     if message.header.get("summary"):
         from pylitebox.north.linux.summary import Summary
 
@@ -272,15 +275,30 @@ def _observe(message: Message, personality: Personality, session: Session) -> li
     return traced
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    """Write a trace; whoever reads it may hold up the sandbox, as with strace."""
+def _write_trace(fd: int) -> Callable[[str], None]:
+    """What writes to a trace. After a failure it writes no more."""
+    works = True
+
+    def write(line: str) -> None:
+        nonlocal works
+        works = works and _write_all(fd, line.encode("utf-8", "backslashreplace"))
+
+    return write
+
+
+def _write_all(fd: int, data: bytes) -> bool:
+    """Write a part of a trace; whoever reads it may hold up the sandbox, as with strace. False if it failed."""
     while data:
         try:
             data = data[os.write(fd, data) :]
         except BlockingIOError:
             continue
-        except OSError:
-            return
+        except BrokenPipeError:  # its reader has left, and knows
+            return False
+        except OSError as error:
+            log(f"the trace cannot be written: {error.strerror}")
+            return False
+    return True
 
 
 def _rows(message: Message, key: str, size: int) -> list[list[object]]:
