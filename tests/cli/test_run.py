@@ -384,3 +384,16 @@ def test_a_killed_user_of_the_library_leaves_nothing():
     process.kill()
     process.communicate()
     assert all_gone(below)
+
+
+def test_a_failed_program_that_was_given_a_hidden_path_is_told_of_it(tmp_path):
+    (tmp_path / "script.py").write_text("print(1)")
+    missed = pylitebox_run("--", "cat", "script.py", cwd=tmp_path)
+    assert missed.returncode == 1
+    assert missed.stderr.splitlines()[-1] == (
+        f"pylitebox: {tmp_path}/script.py exists on the host but not in the sandbox's view; "
+        '--workspace . (workspace=".") would add it'
+    )
+    seen = pylitebox_run("--workspace", ".", "--", "cat", "script.py", "absent", cwd=tmp_path)
+    assert (seen.returncode, seen.stdout) == (1, "print(1)")
+    assert "pylitebox:" not in seen.stderr

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
 #: How long a program has to end after Ctrl-C before everything is ended, and a sandbox to end at all, in seconds.
 GRACE = 2.0
+#: Arguments looked at when a program failed.
+_MOST_HINTED = 32
 END = 5.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _ENOENT, _ENOTDIR = 2, 20
@@ -135,7 +137,10 @@ class Foreground:
                     raise SandboxError("the supervisor ended unexpectedly")
                 message.close()
                 if message.header.get("event") == "exit":
-                    return self._ended(message)
+                    status = self._ended(message)
+                    if 0 < status < 128:
+                        _mention_missing(argv[1:], options)
+                    return status
                 if message.header.get("event") == "end":
                     raise SandboxError(message.text("message"))
                 if message.header.get("event") == "log":
@@ -232,6 +237,16 @@ def _say(text: str) -> None:
 def _fail(text: str) -> int:
     _say(text)
     return FAILED
+
+
+def _mention_missing(arguments: Sequence[str], options: Options) -> None:
+    """A program failed: if it was given a path of the host that it could not see, that may be why."""
+    for argument in arguments[:_MOST_HINTED]:
+        if argument and not argument.startswith("-"):
+            text = hint(argument if "/" in argument else f"./{argument}", options)
+            if text is not None:
+                _say(text)
+                return
 
 
 def _not_started(message: Message, argv: Sequence[str], options: Options) -> int:
