@@ -155,6 +155,21 @@ def test_what_a_visible_program_leads_to_is_named_with_the_option(tmp_path):
         assert result.stderr.startswith(f"pylitebox: {tmp_path}/work/{name[2:]} ")
 
 
+def test_a_current_directory_that_is_gone(tmp_path):
+    (tmp_path / "gone").mkdir()
+    gone = "is relative to a current directory that does not exist any more"
+    for arguments, status, sentence in (
+        ("-- true", 0, ""),
+        ("-- ./x", 127, "./x: No such file or directory"),
+        ("--workspace . -- true", 125, f". {gone}"),
+        ("--mount x:/x -- true", 125, f"x {gone}"),
+    ):
+        command = f"cd {tmp_path}/gone && rmdir ../gone && {' '.join(COMMAND)} run {arguments}; mkdir {tmp_path}/gone"
+        command = command.replace("; mkdir", "; status=$?; mkdir") + "; exit $status"
+        result = subprocess.run(["sh", "-c", command], env=ENVIRON, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (status, f"pylitebox: {sentence}\n" if sentence else "")
+
+
 def test_errors_without_a_standard_error_stream():
     for arguments, status in (("no-such-program", 127), ("--bad", 125), ("--user x true", 125)):
         command = f"{' '.join(COMMAND)} run {arguments} 2>&-"

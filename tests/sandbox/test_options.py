@@ -137,6 +137,10 @@ def test_shared_memory_may_have_a_size():
     assert Options(tmpfs=["/dev/shm:1m"]).tmpfs == [("/dev/shm", 1 << 20)]
 
 
+def test_a_workspace_in_shared_memory_is_like_any_other():
+    assert Options(workspace="/dev/shm").mounts[0].guest == "/dev/shm"
+
+
 def test_more_mounts_than_a_message_carries(tmp_path):
     options = Options(mounts=[Mount(tmp_path, f"/m/{number}") for number in range(201)])
     with pytest.raises(OptionError, match="201 mounts are too many"):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 
 
-def main(options: argparse.Namespace) -> int:
+def report(options: argparse.Namespace) -> tuple[str, int]:
+    """The text, and the exit status."""
     if options.command == "syscalls":
         from pylitebox.north.linux import support
 
-        print(support.render(options.format).rstrip("\n"))
-        return 0
+        return support.render(options.format), 0
     if options.command == "surface":
-        from pylitebox.south.native import report
+        from pylitebox.south.native.report import render
 
-        print(report.render(options.format).rstrip("\n"))
-        return 0
+        return render(options.format), 0
     from pylitebox.south.native import doctor
 
     text, healthy = doctor.report()
-    print(text.rstrip("\n"))
-    return 0 if healthy else 1
+    return text, 0 if healthy else 1

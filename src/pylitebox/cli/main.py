@@ -72,22 +72,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.version:
             import pylitebox
 
-            print(f"pylitebox {pylitebox.__version__}", flush=True)
-            return 0
+            return _print(f"pylitebox {pylitebox.__version__}", 0)
         if options.command is None:
-            build_parser().print_help()
-            return FAILED
+            return _print(build_parser().format_help(), FAILED)
         from pylitebox.cli import facts
 
-        status = facts.main(options)
-        sys.stdout.flush()
-        return status
+        return _print(*facts.report(options))
     except KeyboardInterrupt:
         return 130
+
+
+def _print(text: str, status: int) -> int:
+    try:
+        print(text.rstrip("\n"), flush=True)
     except OSError as error:
-        if error.filename is not None:
-            raise
         return _unwritten(error)
+    return status
 
 
 def _replace_missing_streams() -> None:

@@ -21,7 +21,7 @@ def hint(path: str, options: Options) -> str | None:
         if "/" not in path:
             return None
         shown = any(mount.guest == options.cwd == mount.host for mount in options.mounts)
-        path = os.path.normpath(os.path.join(options.cwd if shown else os.getcwd(), path))
+        path = os.path.normpath(os.path.join(options.cwd if shown else _here(), path))
     if not os.path.exists(path):
         return None
     if not _visible(path, options):
@@ -43,10 +43,18 @@ def _way(path: str, options: Options) -> str:
     if not options.python and os.path.basename(path).startswith("python") and os.path.isfile(path):
         return f'--python={path} (python="{path}")'
     directory = path if os.path.isdir(path) else os.path.dirname(path)
-    cwd = os.getcwd()
+    cwd = _here()
     if (path + "/").startswith(cwd + "/") and cwd != "/":
         return '--workspace . (workspace=".")'
     return f'--mount {directory}:{directory}:ro (mounts=["{directory}:{directory}:ro"])'
+
+
+def _here() -> str:
+    """The current directory; the root if it does not exist any more."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
 
 
 def _visible(path: str, options: Options) -> bool:

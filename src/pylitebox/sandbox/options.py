@@ -8,7 +8,7 @@ supervisor needs no name of a host path, only what the user could open himself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pylitebox.sandbox.errors import OptionError
 
@@ -34,7 +34,7 @@ class Mount:
     __slots__ = ("guest", "host", "mode")
 
     def __init__(self, host: StrPath, guest: StrPath, mode: str = "ro") -> None:
-        self.host = os.path.abspath(os.path.expanduser(os.fspath(host)))
+        self.host = _host_path(os.fspath(host))
         self.guest = guest_path(os.fspath(guest), "mount")
         if mode not in MODES:
             raise OptionError(f"mount mode {mode!r} is none of {', '.join(MODES)}")
@@ -60,7 +60,7 @@ class Mount:
             path, mode = os.fspath(text), "cow"
         if not path:
             raise OptionError("the workspace is an empty path")
-        real = os.path.realpath(os.path.expanduser(path))
+        real = _host_path(path, os.path.realpath)
         return cls(real, real, mode)
 
     def open(self) -> int:
@@ -159,6 +159,14 @@ class Options:
         }, descriptors
 
 
+def _host_path(path: str, absolute: Callable[[str], str] = os.path.abspath) -> str:
+    """An absolute path on the host."""
+    try:
+        return absolute(os.path.expanduser(path))
+    except FileNotFoundError:
+        raise OptionError(f"{path} is relative to a current directory that does not exist any more") from None
+
+
 def guest_path(text: str, what: str) -> str:
     """An absolute guest path without ``.``, ``..`` and double slashes."""
     if not text.startswith("/"):
@@ -169,6 +177,8 @@ def guest_path(text: str, what: str) -> str:
 
 
 def _check_place(guest: str) -> None:
+    if (guest + "/").startswith("/dev/shm/"):  # noqa: S108 - a guest path, of files in memory like any others
+        return
     if any(guest == path or guest.startswith(path + "/") for path in _RESERVED):
         raise OptionError(f"{guest} belongs to the sandbox's kernel, nothing can be mounted there")
 
@@ -208,8 +218,7 @@ def _tmpfs(values: Iterable[str] | Mapping[str, int | str | None]) -> list[tuple
         guest = guest_path(path, "tmpfs")
         if guest == "/":
             raise OptionError("an empty / would hide every program; writes to / are in memory already")
-        if guest != "/dev/shm":  # noqa: S108 - a guest path
-            _check_place(guest)
+        _check_place(guest)
         result.append((guest, parse_size(size) if size is not None else 0))
     return result
 
