@@ -110,6 +110,14 @@ def test_what_is_mounted_beneath_a_mount_is_seen(tmp_path):
     assert pylitebox_run(*options, "--", "sh", "-c", size).stdout == "1024\n"
 
 
+def test_memory_that_is_asked_for_is_there_beside_the_rest():
+    def size(*options):
+        result = pylitebox_run(*options, "--", "sh", "-c", "df -m --output=size / | tail -1")
+        return int(result.stdout)
+
+    assert size("--tmpfs", "/x:2g", "--tmpfs", "/y") == size() + 2048
+
+
 def test_a_directory_as_the_root():
     script = "echo x > /dev/null && cd /proc/self && [ -e exe ] && touch /usr/mine && ls /usr/mine"
     result = pylitebox_run("--mount", "/:/:cow", "--", "sh", "-c", script)

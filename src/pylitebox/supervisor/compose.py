@@ -86,6 +86,7 @@ def compose(channel: Channel, message: Message) -> Composed:
     workers.attach(platform)
     plan.set_workers(workers)
     limits = Limits()
+    limits.memory_file_bytes += sum(size for _, size in plan.view.tmpfs)  # what was asked for by name is to be had
     limits.processes = min(limits.processes, descriptors.divide())
     kernel = Kernel(platform, hostname=message.text("hostname"), limits=limits)
     personality = Personality(kernel)
