@@ -4,5 +4,6 @@
 - ``surface.py``   every host call of every role, with its condition and reason; ``filters.py`` compiles it
 - ``platform.py``  the notification loop; ``launch.py`` starts guardian and template
 - ``thread.py``    guest threads and processes; ``memory.py`` their memory; ``context.py`` their registers
+- ``placement.py``  which CPUs all of them run on
 - ``buffers.py``, ``streams.py``  shared memory and console streams
 """

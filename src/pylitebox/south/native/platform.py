@@ -46,6 +46,7 @@ from pylitebox.south.native.layout import (
 )
 from pylitebox.south.native.memory import NativeMemory
 from pylitebox.south.native.notify import Listener
+from pylitebox.south.native.placement import Placement
 from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, result_register, shares_actions
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ _MACHINE = frozenset((AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ,
 #: How long a granted child may take until it reports in. One that never does can reach nothing: all its calls end it.
 _HELLO_NS = 10_000_000_000
 _MAX_REMEMBERED = 1024
+#: Threads that run nothing side by side: one guest's, and the empty process that is kept ready.
+_LONELY = 2
 #: How long the guardian may take to end all guests.
 _END_MS = 2000
 #: What is put around the guests where it can be had: they see no other process and are nobody in ours.
@@ -97,7 +100,7 @@ class NativePlatform:
         self._wanted_namespaces = namespaces
         self.namespaces = 0
         self._address_space = address_space
-        self._cpus = len(os.sched_getaffinity(0))  # asked while it may be
+        self._placement = Placement()
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -123,6 +126,7 @@ class NativePlatform:
 
     def start(self) -> None:
         """Start guardian and template and wait until an empty process is ready; StartError."""
+        self._placement.gather()  # what is started now runs where we do
         self._launch = self._launch_with_namespaces()
         self.listener = Listener(self._launch.listener)
         self._epoll.register(self.listener.fd, select.EPOLLIN)
@@ -195,6 +199,8 @@ class NativePlatform:
             self._safe_point_again(self._rerun.popleft())
         if self._cloning:
             deadline = self._expect_hello(deadline)
+        if len(self._threads) > _LONELY and self._placement.matters:
+            deadline = self._place(deadline)
         if deadline is None:
             timeout = -1.0
         else:
@@ -453,6 +459,13 @@ class NativePlatform:
             child.kick()
         self.listener.send(ident, 0)
 
+    def _place(self, deadline: int | None) -> int:
+        """Look at where the guests run, if it is time; when to look next."""
+        placement, now = self._placement, time.monotonic_ns()
+        if now >= placement.due:
+            placement.look(now, self._threads, (self._template_tid,))
+        return placement.due if deadline is None else min(deadline, placement.due)
+
     def _expect_hello(self, deadline: int | None) -> int:
         """Give up the children that have not reported in in time; when to look next."""
         now = time.monotonic_ns()
@@ -642,7 +655,7 @@ class NativePlatform:
         return {entry: value for entry, value in self._auxv.items() if entry in _MACHINE}
 
     def cpu_count(self) -> int:
-        return self._cpus
+        return len(self._placement.everywhere)
 
 
 def _remember(ids: OrderedDict[int, None], ident: int) -> None:

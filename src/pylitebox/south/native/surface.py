@@ -360,8 +360,8 @@ SUPERVISOR: tuple[Rule, ...] = (
     plain("sendto", "answers to the client; console streams that are sockets"),
     only("mmap", [_NOT_EXECUTABLE], _EPERM, "memory of its own"),
     plain("munmap", "memory of its own"),
-    plain("brk", "memory of its own"),
-    plain("clock_gettime", "the CPU time of guest processes"),
+    plain("clock_gettime", "the CPU time of guest processes and threads"),
+    plain("sched_setaffinity", "which CPUs it and its guests run on, within those it was given"),
     plain("futex", "threads of its own, which read host files"),
     only(
         "tgkill",
