@@ -81,7 +81,7 @@ def compose(channel: Channel, message: Message) -> Composed:
     _observers(message)
     plan = _Plan(message)
     walls = plan.enclose()
-    platform = _native(plan.stub)
+    platform = _native(plan.stub, plan.urandom)
     workers = Workers()
     workers.attach(platform)
     plan.set_workers(workers)
@@ -135,6 +135,7 @@ class _Plan:
         self._open_system()
         self._open_mounts(message)
         self.stub = self._open_stub()
+        self.urandom = os.open("/dev/urandom", os.O_RDONLY | os.O_CLOEXEC)
 
     def _open_system(self) -> None:
         for path in view.SYSTEM:
@@ -229,10 +230,10 @@ def _contract(tree: PosixDirectory) -> HostDirectory:
     return cast("HostDirectory", tree)
 
 
-def _native(stub: str) -> NativePlatform:
+def _native(stub: str, urandom: int) -> NativePlatform:
     from pylitebox.south.native.platform import NativePlatform
 
-    return NativePlatform(stub=stub, landlock=confine.landlock_attributes())
+    return NativePlatform(stub=stub, landlock=confine.landlock_attributes(), urandom=urandom)
 
 
 def _streams(platform: NativePlatform) -> NewStream:

@@ -15,6 +15,7 @@ renaming directories where ``hidden`` is used (EXDEV).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, cast
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 CACHE_NS = 10**9
 #: Files that nobody has open but whose host descriptor is kept, since what was opened is often opened again.
 MAX_IDLE = 128
+#: Directories whose entries are kept, since what was listed is often listed again, and how many entries at the most.
+MAX_LISTINGS, MAX_LISTED = 32, 4096
 #: The file system type that statfs(2) reports: the host's own is nobody's business.
 HOSTFS_MAGIC = 0xEF53
 _VISIBLE = (S_IFREG, S_IFDIR, S_IFLNK)
@@ -175,6 +178,21 @@ class HostInode(Inode):
         return inode
 
     def readdir(self) -> list[tuple[bytes, int, int]]:
+        facts, listings = self.fresh(), self.filesystem.listings
+        kept = listings.get(self)
+        if kept is not None and kept[0] == facts.st_mtime_ns:
+            listings.move_to_end(self)
+            return list(kept[1])
+        entries = self._list()
+        listings.pop(self, None)
+        # a directory that has just changed may change again without its time telling
+        if len(entries) <= MAX_LISTED and facts.st_mtime_ns < self.filesystem.kernel.wall() - 2 * CACHE_NS:
+            listings[self] = (facts.st_mtime_ns, tuple(entries))
+            if len(listings) > MAX_LISTINGS:
+                listings.popitem(last=False)
+        return entries
+
+    def _list(self) -> list[tuple[bytes, int, int]]:
         hidden = self.filesystem.hidden
         prefix = self.path + b"/" if self.path else b""
         entries = []
@@ -401,6 +419,8 @@ class HostFs(FileSystem):
         self.owner = owner
         self.hidden = hidden
         self.inodes: WeakValueDictionary[int, HostInode] = WeakValueDictionary()
+        #: Modification time and entries of directories listed lately.
+        self.listings: OrderedDict[HostInode, tuple[int, tuple[tuple[bytes, int, int], ...]]] = OrderedDict()
         root = HostInode(self, None, b"", directory.stat_self())
         root._directory = directory
         self.root: Inode = root

@@ -92,8 +92,9 @@ class NativePlatform:
         landlock: tuple[int, int, int] = (0, 0, 0),
         namespaces: int | None = None,
         address_space: int = 0,
+        urandom: int | None = None,
     ) -> None:
-        """``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
+        """``urandom``: a descriptor of /dev/urandom, for who may not call getrandom(2). ``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
         None: a user and a PID namespace where the host grants them; :attr:`namespaces` says after the start."""
         self._stub = stub
         self._landlock = landlock
@@ -101,6 +102,7 @@ class NativePlatform:
         self.namespaces = 0
         self._address_space = address_space
         self._placement = Placement()
+        self._urandom = urandom
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -140,6 +142,8 @@ class NativePlatform:
     def descriptors(self) -> set[int]:
         """The host descriptors that the platform holds (those of console streams are their makers')."""
         held = {self._epoll.fileno(), self.listener.fd, self._launch.life}
+        if self._urandom is not None:
+            held.add(self._urandom)
         for process in self._processes.values():
             held |= {process.pidfd, process.memory.fileno()}
         return held
@@ -649,7 +653,13 @@ class NativePlatform:
         return time.time_ns()
 
     def random(self, size: int) -> bytes:
-        return os.urandom(size)
+        if self._urandom is None:
+            return os.urandom(size)
+        parts = []
+        while size > 0:
+            parts.append(os.read(self._urandom, size))
+            size -= len(parts[-1])
+        return b"".join(parts)
 
     def auxv(self) -> dict[int, int]:
         return {entry: value for entry, value in self._auxv.items() if entry in _MACHINE}

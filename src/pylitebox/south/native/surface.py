@@ -319,7 +319,7 @@ _OWN_SIGNALS = (SIGKILL, KICK)
 _EPERM = refuse(E.EPERM)
 
 SUPERVISOR: tuple[Rule, ...] = (
-    plain("read", "control socket, console streams, host files, /proc"),
+    plain("read", "control socket, console streams, host files, /proc, randomness for guests"),
     plain("write", "console streams"),
     plain("close", "its own descriptors"),
     plain("fstat", "host files and shared buffers"),
@@ -360,6 +360,7 @@ SUPERVISOR: tuple[Rule, ...] = (
     plain("sendto", "answers to the client; console streams that are sockets"),
     only("mmap", [_NOT_EXECUTABLE], _EPERM, "memory of its own"),
     plain("munmap", "memory of its own"),
+    plain("brk", "memory of its own; libc takes a refusal for success"),
     plain("clock_gettime", "the CPU time of guest processes and threads"),
     plain("sched_setaffinity", "which CPUs it and its guests run on, within those it was given"),
     plain("futex", "threads of its own, which read host files"),
@@ -372,7 +373,6 @@ SUPERVISOR: tuple[Rule, ...] = (
     plain("pidfd_open", "holds on to a guest process"),
     only("pidfd_send_signal", [one_of(1, [SIGKILL], "SIGKILL")], _EPERM, "ends a guest process"),
     plain("wait4", "reaps the guardian"),
-    plain("getrandom", "randomness for guests"),
     plain("exit_group", "ends"),
 )
 
