@@ -94,8 +94,9 @@ class NativePlatform:
         address_space: int = 0,
         urandom: int | None = None,
     ) -> None:
-        """``urandom``: a descriptor of /dev/urandom, for who may not call getrandom(2). ``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
-        None: a user and a PID namespace where the host grants them; :attr:`namespaces` says after the start."""
+        """``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
+        None: a user and a PID namespace where the host grants them; :attr:`namespaces` says after the start.
+        ``urandom``: a descriptor of /dev/urandom, for a process that may not call getrandom(2)."""
         self._stub = stub
         self._landlock = landlock
         self._wanted_namespaces = namespaces
