@@ -13,6 +13,7 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import RENAME_EXCHANGE
 from pylitebox.kernel.errors import WouldBlock
+from pylitebox.kernel.fs import hostfs
 from pylitebox.kernel.fs import operations as op
 from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.kernel.fs.overlay import OverlayFs
@@ -297,3 +298,49 @@ def test_absent_names_are_forgotten_in_time(top: Path, monkeypatch: pytest.Monke
     for number in range(1000):
         errno_of(op.resolve, tree.root, b"/none%d" % number)
     assert len(tree.filesystem.root_dentry.children) <= 10
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------
+
+
+def test_a_listing_is_kept_until_its_directory_changes(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[bytes] = []
+    plain = hostfiles.PosixDirectory.listdir
+
+    def counted(self: hostfiles.PosixDirectory) -> list[tuple[bytes, int, int]]:
+        listed.append(self.path)
+        return plain(self)
+
+    monkeypatch.setattr(hostfiles.PosixDirectory, "listdir", counted)
+    os.utime(top / "dir", (1_600_000_000, 1_600_000_000))
+    tree = host(top)
+
+    def names() -> list[bytes]:
+        return sorted(name for name, _, _ in op.resolve(tree.root, b"/dir").inode.readdir())
+
+    assert names() == names() == [b"inner", b"sub"]
+    assert listed == [b"dir"]
+    (top / "dir/late").write_text("")
+    tree.later(1.1)
+    assert names() == [b"inner", b"late", b"sub"]
+    # it has changed just now (the tree's clock is behind the host's): its time might not tell of the next change
+    names()
+    assert listed == [b"dir"] * 3
+
+
+def test_descriptors_of_files_that_nobody_has_open_are_kept_and_bounded(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostfs, "MAX_IDLE", 2)
+    for number in range(4):
+        (top / f"f{number}").write_text(str(number))
+        (top / f"f{number}").chmod(0o644)
+    tree = host(top)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in (0, 1, 2, 3, 2):
+        assert read(tree.root, b"/f%d" % number) == b"%d" % number
+    assert [inode.path for inode in tree.kernel.idle_files] == [b"f3", b"f2"]
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    hostfs.forget_idle(tree.kernel)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert read(tree.root, b"/f3") == b"3"
