@@ -68,6 +68,8 @@ class BenchThread:
 
     def __init__(self) -> None:
         self.memory = MockMemory()
+        self.blocked = 0
+        self.attended = False
         self.results: list[int] = []
         self.mapped: list[tuple[object, bool]] = []
         self.kicks = 0
@@ -77,7 +79,8 @@ class BenchThread:
         self.results.append(result)
 
     def clone(self, child: Task, flags: int) -> int:
-        child.thread = BenchThread()  # type: ignore[assignment]
+        blocked, child.thread = child.blocked, BenchThread()  # type: ignore[assignment]
+        child.blocked = blocked
         child.memory = self.memory if flags & CLONE_VM else MockMemory()
         return child.tid
 
@@ -92,6 +95,12 @@ class BenchThread:
 
     def action_changed(self, signo: int, action: bytes) -> None:
         pass
+
+    def attend(self, waits: bool) -> None:  # noqa: FBT001
+        self.attended = waits
+
+    def program_break(self) -> int:
+        return 0
 
     def stack_pointer(self) -> int:
         return 0
@@ -114,6 +123,7 @@ class Guest:
         self.bench = bench
         self.task = task
         self.thread = BenchThread()
+        self.thread.blocked = task.blocked
         task.thread = self.thread  # type: ignore[assignment]
         task.memory = self.thread.memory
         self.arena = self.thread.memory.map(_ARENA)

@@ -87,8 +87,21 @@ class MachineContext(Protocol):
 class GuestThread(Protocol):
     """One guest thread, as the platform holds it."""
 
+    #: The signals that the thread has blocked. A platform may let the guest change them without telling (as
+    #: rt_sigprocmask(2) would), as long as the process pays no attention.
+    blocked: int
+
     @property
     def memory(self) -> Memory: ...
+
+    def attend(self, waits: bool) -> None:  # noqa: FBT001
+        """Whether signals wait for the process: from now on (until False) each change of the mask of one of its
+        threads is followed by :meth:`GuestEvents.safe_point`, before its next instruction."""
+        ...
+
+    def program_break(self) -> int:
+        """Where the guest has moved the break (brk(2)) without telling; 0 where the kernel answers that call."""
+        ...
 
     def complete(self, result: int) -> None:
         """Finish the system call that this thread is parked in."""

@@ -243,6 +243,7 @@ def _copy_process(task: Task, flags: int) -> Task:
     else:
         process.actions = old.actions.copy()
     process.rlimits = list(old.rlimits)
+    process.attention = old.attention
     process.no_new_privs, process.dumpable, process.persona = old.no_new_privs, old.dumpable, old.persona
     process.exit_signal = old.exit_signal if flags & sd.CLONE_PARENT else flags & sd.CSIGNAL
     process.vforked = bool(flags & sd.CLONE_VFORK)
@@ -296,7 +297,7 @@ def commit_exec(
     """The point of no return of execve(2): ``task`` becomes the only thread of its process and leaves its old address
     space for the empty one of ``thread`` (from Platform.new_process), which the caller then loads."""
     kernel, process = task.kernel, task.process
-    old_thread = task.thread
+    old_thread, blocked = task.thread, task.blocked
     process.used_times = cpu_times(process)  # the new thread counts from 0
     for other in list(process.tasks.values()):
         leave_memory(other)
@@ -324,7 +325,11 @@ def commit_exec(
         old_thread.kill()
     kernel.platform.bind(thread, task)
     task.thread, task.memory = thread, thread.memory
-    task.kicked = False
+    task.blocked = blocked
+    task.kicked = process.attention = False
+    if process.pending.mask or task.pending.mask:
+        process.attention = True
+        thread.attend(True)
     for signo, action in process.actions.items():
         thread.action_changed(signo, action.pack())
     recompute(task)

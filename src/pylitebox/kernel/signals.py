@@ -59,6 +59,10 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
     _prepare(process, signo)
     if not first.blocked >> (signo - 1) & 1 and process.actions.ignored(signo):
         return True
+    if not process.attention:  # before any mask is looked at
+        process.attention = True
+        if first.thread is not None:
+            first.thread.attend(True)
     queue = process.pending if task is None else task.pending
     fits = queue.add(info, process.kernel) or signo < sg.SIGRTMIN
     for waiter in process.tasks.values() if task is None else (task,):
@@ -144,6 +148,8 @@ def recompute(task: Task) -> None:
         signo, queue = _next(task)
         if queue is None:
             task.signal_pending = False
+            if process.attention:
+                _relax(task)
             return
         handler = actions.get(signo).handler
         if handler > sg.SIG_IGN:
@@ -166,6 +172,8 @@ def next_signal(task: Task) -> tuple[SigInfo, Action] | None:
         signo, queue = _next(task)
         if queue is None:
             task.signal_pending = False
+            if process.attention:
+                _relax(task)
             return None
         action = process.actions.get(signo)
         info = queue.take(signo, process.kernel)
@@ -200,6 +208,23 @@ def _end(process: Process, signo: int) -> None:
 
 
 # -- masks and actions ----------------------------------------------------------------------------------------
+
+
+def settle(task: Task) -> None:
+    """A thread whose process pays attention has changed its mask itself: look at what is due now, and for whom."""
+    process = task.process
+    if len(process.tasks) > 1:
+        retarget(process, task, task.blocked)
+    recompute(task)
+
+
+def _relax(task: Task) -> None:
+    """Let threads change their masks unseen again, once no signal waits."""
+    process = task.process
+    waits = process.pending.mask or any(other.pending.mask for other in process.tasks.values())
+    if not waits and process.actions.users == 1 and task.thread is not None:
+        process.attention = False
+        task.thread.attend(False)
 
 
 def set_blocked(task: Task, mask: int) -> None:

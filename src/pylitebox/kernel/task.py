@@ -67,8 +67,8 @@ class Task:
     """One guest thread."""
 
     __slots__ = (
+        "_blocked",
         "altstack",
-        "blocked",
         "call",
         "clear_child_tid",
         "cred",
@@ -117,7 +117,7 @@ class Task:
         self.wait_timer: Timer | None = None
         self.woken = False
         # signals (signals.py)
-        self.blocked = 0
+        self._blocked = 0
         self.saved_mask: int | None = None  # the mask to restore after sigsuspend, ppoll, ...
         self.pending: PendingSignals = PendingSignals()
         self.signal_pending = False  # a handler, a stop or an end waits for the next safe point
@@ -136,6 +136,18 @@ class Task:
         self.robust_list = 0
         self.sched = Scheduling()
 
+    @property
+    def blocked(self) -> int:
+        """The signal mask: the thread's, which may change it without asking, once there is one."""
+        return self._blocked if self.thread is None else self.thread.blocked
+
+    @blocked.setter
+    def blocked(self, mask: int) -> None:
+        if self.thread is None:
+            self._blocked = mask
+        else:
+            self.thread.blocked = mask
+
     def __repr__(self) -> str:
         return f"<Task {self.tid} of {self.process.pid} {self.name!r}>"
 
@@ -146,6 +158,7 @@ class Process:
     __slots__ = (
         "actions",
         "argv",
+        "attention",
         "child_queue",
         "children",
         "children_times",
@@ -210,6 +223,7 @@ class Process:
         self.vfork_queue = WaitQueue()  # woken when this process has exec'd or ended
         self.actions: Actions = Actions()
         self.pending: PendingSignals = PendingSignals()
+        self.attention = False  # its threads were told to report each change of their masks (signals.py)
         self.stop_signal = 0
         self.waited_stop = True  # the present stop has been reported by wait
         self.continued = False  # a continue not yet reported by wait
@@ -231,6 +245,12 @@ class Process:
     @property
     def leader(self) -> Task | None:
         return self.tasks.get(self.pid)
+
+    @property
+    def program_break(self) -> int:
+        """Where the heap ends (man 2 brk): what a thread's platform knows of it, else the layout's."""
+        known = next((task.thread.program_break() for task in self.tasks.values() if task.thread is not None), 0)
+        return known or self.layout.brk
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.name!r} {self.state}>"

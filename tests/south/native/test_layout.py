@@ -20,11 +20,11 @@ def test_requests_have_the_stubs_numbers() -> None:
 
 
 def test_steps_have_the_stubs_numbers() -> None:
-    body = re.search(r"enum step \{ STEP_ZERO = (\w+), STEP_ENTER, STEP_END \}", SOURCE)
+    body = re.search(r"enum step \{ STEP_ZERO = (\w+), STEP_COPY, STEP_ENTER, STEP_END \}", SOURCE)
     assert body is not None
     first = int(body[1], 16)
-    steps = (layout.STEP_ZERO, layout.STEP_ENTER, layout.STEP_END)
-    assert steps == (first, first + 1, first + 2)
+    steps = (layout.STEP_ZERO, layout.STEP_COPY, layout.STEP_ENTER, layout.STEP_END)
+    assert steps == tuple(range(first, first + 4))
 
 
 @pytest.mark.parametrize("name", ["BLOCK_SIZE", "REQUEST", "MAX_FD"])

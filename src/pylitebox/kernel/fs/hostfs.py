@@ -129,6 +129,12 @@ class HostInode(Inode):
             )
         return result
 
+    def version(self) -> object:
+        if not self.filesystem.readonly:
+            return None
+        facts = self.fresh()
+        return facts.st_ctime_ns, facts.st_size
+
     def readable_by_policy(self) -> bool:
         return not self.filesystem.public_only or bool(self._facts.st_mode & 0o004)
 

@@ -166,6 +166,9 @@ class OverlayFile(LayeredInode, MemoryFile):
     def readable_by_policy(self) -> bool:
         return self.copied or self.lower is None or self.lower.readable_by_policy()
 
+    def version(self) -> object:
+        return None if self.copied or self.lower is None else self.lower.version()
+
     def acquire(self, *, write: bool) -> None:
         if not self.copied and self.lower is not None:
             self.lower.acquire(write=False)

@@ -167,7 +167,7 @@ def _areas(process: Process, task: Task | None) -> list[Area]:
     task = _alive(process, task)
     if task is None or task.thread is None:
         return []
-    low, high = process.layout.brk_start, page_up(process.layout.brk)
+    low, high = process.layout.brk_start, page_up(process.program_break)
     areas = []
     for area in task.thread.areas():
         if area.source is None and high < area.end <= process.layout.brk_limit and area.start >= low:
@@ -180,13 +180,13 @@ def _areas(process: Process, task: Task | None) -> list[Area]:
 
 @entry("maps")
 def _maps(kernel: Kernel, process: Process, task: Task | None) -> bytes:
-    layout = process.layout
+    layout, heap_end = process.layout, process.program_break
     lines = []
     for area in _areas(process, task):
         name, dev, ino = area.name.encode(), 0, 0
         if area.source is not None:
             dev, ino, name = _mapped_file(kernel, process, area.source)
-        elif area.start < layout.brk and area.end > layout.brk_start:
+        elif area.start < heap_end and area.end > layout.brk_start:
             name = b"[heap]"
         elif area.start < layout.stack[1] and area.end > layout.stack[0]:
             name = b"[stack]"

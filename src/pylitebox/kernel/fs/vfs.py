@@ -135,6 +135,8 @@ class Inode:
     #: Advisory locks (kernel/locks.py).
     locks: Locks | None = None
     rdev = 0
+    #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
+    facts: tuple[object, object] = (None, None)
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).
     linkable = False
 
@@ -159,6 +161,11 @@ class Inode:
         return Stat(
             fs.dev, self.ino, self.mode, self.nlink, self.uid, self.gid, self.rdev, self.size, 4096, 0, t, t, t, t
         )
+
+    def version(self) -> object:
+        """What stays equal while the bytes of this file stay the same, for facts that are kept about them (see
+        ``facts``); None: nobody can tell, since guests may write the file, even through mappings."""
+        return None
 
     def readable_by_policy(self) -> bool:
         """Whether the mount's view rules let anyone, root included, read this file."""

@@ -13,7 +13,6 @@ Missing: ETXTBSY (a program may be written while it runs), other binary formats 
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pylitebox.abi import auxv as at
@@ -80,6 +79,13 @@ class Program(NamedTuple):
         return layout
 
 
+class _Known(NamedTuple):
+    """What the bytes of an ELF file are and say: its first ones, and its headers."""
+
+    head: bytes
+    elf: elf.Elf
+
+
 class Executable:
     """A regular file that the caller may execute, held open, with its first bytes."""
 
@@ -98,6 +104,14 @@ class Executable:
 
     def close(self) -> None:
         self.file.put()
+
+    def known(self) -> _Known | None:
+        """What an earlier exec has found out about the same bytes."""
+        kept, known = self.location.inode.facts
+        if known is None or kept is None or kept != self.location.inode.version():
+            return None
+        assert isinstance(known, _Known)
+        return known
 
     def read(self, size: int, offset: int) -> Waiting[bytes]:
         """``size`` bytes (which the caller has bounded), fewer only at the end of the file."""
@@ -118,7 +132,8 @@ class Executable:
         return b"".join(parts)
 
     def read_head(self) -> Waiting[bytes]:
-        self.head = yield from self.read(_HEAD, 0)
+        known = self.known()
+        self.head = known.head if known is not None else (yield from self.read(_HEAD, 0))
         return self.head
 
 
@@ -163,16 +178,17 @@ def prepare(
         executable.close()
 
 
-#: Parsing depends on the bytes alone, and the same programs are executed again and again. What a hostile guest can
-#: put here is bounded by the size of the tables that are kept (_HEAD).
-_parse_header = lru_cache(maxsize=256)(elf.parse_header)
-_parse_table = lru_cache(maxsize=256)(elf.parse)
-
-
 def _parse(executable: Executable) -> Waiting[elf.Elf]:
-    header = _parse_header(executable.head[: EHDR.size])
+    known = executable.known()
+    if known is not None:
+        return known.elf
+    version = executable.location.inode.version()
+    header = elf.parse_header(executable.head[: EHDR.size])
     table = yield from executable.read(header.table_size, header.phoff)
-    return _parse_table(header, table) if len(table) <= _HEAD else elf.parse(header, table)
+    parsed = elf.parse(header, table)
+    if version is not None and len(table) <= _HEAD:
+        executable.location.inode.facts = (version, _Known(executable.head, parsed))
+    return parsed
 
 
 def _load(

@@ -82,9 +82,10 @@ def _map(task: Task, file: File, *, write: bool) -> int | None:
 @syscall("brk", x86_64=12, aarch64=214, support=Partial("RLIMIT_DATA is not enforced; 1 GiB at the most"))
 def brk(task: Task, address: Address) -> Result:
     layout = task.process.layout
-    if layout.brk_start <= address <= layout.brk_limit:
-        layout.brk = address
-    return layout.brk
+    if not layout.brk_start <= address <= layout.brk_limit:
+        return task.process.program_break
+    layout.brk = address
+    return address
 
 
 # -- what the host kernel does ------------------------------------------------------------------------------------

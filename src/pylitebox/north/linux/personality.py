@@ -19,7 +19,17 @@ from pylitebox.abi import wait as status_word
 from pylitebox.kernel import process as life
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.log import log
-from pylitebox.kernel.signals import DEFAULT, Action, SigInfo, force, next_signal, restore_mask, set_action, set_blocked
+from pylitebox.kernel.signals import (
+    DEFAULT,
+    Action,
+    SigInfo,
+    force,
+    next_signal,
+    restore_mask,
+    set_action,
+    set_blocked,
+    settle,
+)
 from pylitebox.north.linux import table
 from pylitebox.north.linux.x86_64 import sigframe
 
@@ -147,6 +157,8 @@ class Personality:
     def _safe_point(self, task: Task, context: MachineContext) -> bool:
         task.kicked = True  # what is posted meanwhile is looked at here: no kick
         try:
+            if task.process.attention:
+                settle(task)
             return self._deliver(task, context)
         finally:
             task.kicked = False

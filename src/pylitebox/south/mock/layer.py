@@ -58,6 +58,12 @@ class Wrapped:
         self.__dict__[name] = value  # found at once from now on
         return value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("_layer", "_kind", "inner"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.inner, name, value)
+
     def _method(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         layer, kind = self._layer, self._kind
         result = _RESULTS.get((kind, name))

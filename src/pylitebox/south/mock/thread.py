@@ -95,6 +95,7 @@ class MockThread:
         self.memory: Memory = process.memory
         self.heap = process.heap
         self.task: Task | None = None
+        self.blocked = 0
         self.state = "empty"
         self.context = MockContext()
         self.initial_stack = 0
@@ -138,6 +139,7 @@ class MockThread:
         thread.context = self.context.copy()
         thread.actions = dict(self.actions) if not flags & CLONE_THREAD else self.actions
         thread.initial_stack = self.initial_stack
+        thread.blocked = child.blocked
         thread._start, thread._cloned = self._child, True
         child.thread, child.memory = thread, thread.memory
         thread._ready()
@@ -188,6 +190,12 @@ class MockThread:
             offset=offset,
             shared=bool(flags & _MAP_SHARED),
         )
+
+    def attend(self, waits: bool) -> None:  # noqa: FBT001
+        """Masks change only by calls here."""
+
+    def program_break(self) -> int:
+        return 0
 
     def action_changed(self, signo: int, action: bytes) -> None:
         self.actions[signo] = action

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CODE_SIZE = 1500 * 8
-_CONFIG = struct.Struct("<3Q3QQQ")
+_CONFIG = struct.Struct("<3Q3QQQQ")
 _SYS_LANDLOCK_CREATE_RULESET = 444
 
 
@@ -60,9 +60,11 @@ def launch(
     landlock: tuple[int, int, int] = (0, 0, 0),
     namespaces: int = 0,
     address_space: int = 0,
+    local: bool = True,
 ) -> Launch:
     """Start both; StartError. ``landlock``: the attributes of a ruleset without rules for them, zeros for none;
-    ``namespaces``: CLONE_NEW* flags of namespaces around the guests; ``address_space``: RLIMIT_AS of each guest."""
+    ``namespaces``: CLONE_NEW* flags of namespaces around the guests; ``address_space``: RLIMIT_AS of each guest;
+    ``local``: whether the stub answers calls itself where it can."""
     path = stub or STUB
     if not os.access(path, os.X_OK):
         raise StartError(
@@ -75,7 +77,7 @@ def launch(
     code = b"".join(codes)
     if len(code) > _CODE_SIZE:
         raise StartError("the compiled filters are longer than the stub can take")
-    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, namespaces, address_space)
+    config = _CONFIG.pack(*(len(c) // 8 for c in codes), *landlock, namespaces, address_space, local)
     config += code.ljust(_CODE_SIZE, b"\0")
     ours, theirs = socket.socketpair()
     life_read, life_write = os.pipe2(os.O_CLOEXEC)

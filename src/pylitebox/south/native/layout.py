@@ -22,18 +22,21 @@ REQUEST_NAMES = {
 }
 
 STEP_ZERO = 0x10001
-STEP_ENTER = 0x10002
-STEP_END = 0x10003
+STEP_COPY = 0x10002
+STEP_ENTER = 0x10003
+STEP_END = 0x10004
 STEP = struct.Struct("<7Q")
-#: The plan's page: steps first, then an entry ucontext.
+#: The plan's two pages: steps first, with bytes to copy behind them, then an entry ucontext, then struct space.
 PLAN_STEPS = 0x1800 // STEP.size
 PLAN_CONTEXT = 0x1800
+PLAN_SPACE = 0x1F00
 
 BLOCK_SIZE = 0x8000
-#: struct block: tid, clone_flags, spare; then its own struct actions.
-BLOCK_TID = struct.Struct("<Q")
+#: struct block: tid, clone_flags, spare, actions, mask; then its own struct actions, which starts with attention.
+WORD = struct.Struct("<Q")
 BLOCK_HEAD = struct.Struct("<QQ")
 BLOCK_SPARE = 16
+BLOCK_MASK = 32
 BLOCK_ACTIONS = 64
 ACTION_SIZE = 32
 

@@ -93,10 +93,12 @@ class NativePlatform:
         namespaces: int | None = None,
         address_space: int = 0,
         urandom: int | None = None,
+        local: bool = True,
     ) -> None:
         """``landlock``, ``namespaces``, ``address_space``: further walls around the guests (launch.py). Namespaces
         None: a user and a PID namespace where the host grants them; :attr:`namespaces` says after the start.
-        ``urandom``: a descriptor of /dev/urandom, for a process that may not call getrandom(2)."""
+        ``urandom``: a descriptor of /dev/urandom, for a process that may not call getrandom(2). ``local``: the stub
+        answers what it can; False: each call is seen by the kernel, for traces."""
         self._stub = stub
         self._landlock = landlock
         self._wanted_namespaces = namespaces
@@ -104,6 +106,7 @@ class NativePlatform:
         self._address_space = address_space
         self._placement = Placement()
         self._urandom = urandom
+        self._local = local
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -116,7 +119,7 @@ class NativePlatform:
         self._given_up: OrderedDict[int, None] = OrderedDict()  # virtual tids that need not report in any more
         self._template_tid = 0
         self._template_ident = 0  # the notification the template waits in, 0 while it works
-        self._template_plan = 0
+        self.plan = 0  # address of the plan, in every process
         self._template_forking = False
         self._auxv: dict[int, int] = {}
         self._closed = False
@@ -154,7 +157,11 @@ class NativePlatform:
         for namespaces in (_NAMESPACES, 0) if wanted is None else (wanted,):
             try:
                 started = launch(
-                    self._stub, landlock=self._landlock, namespaces=namespaces, address_space=self._address_space
+                    self._stub,
+                    landlock=self._landlock,
+                    namespaces=namespaces,
+                    address_space=self._address_space,
+                    local=self._local,
                 )
             except NamespacesRefused:
                 if wanted is not None:
@@ -454,6 +461,7 @@ class NativePlatform:
         child.ident = ident
         process.threads.add(child)
         self._threads[tid] = child
+        child.runs()
         task = child.task
         if task is None:
             return
@@ -581,12 +589,12 @@ class NativePlatform:
         self._template_ident = ident
         if not self._template_tid:
             self._template_tid = tid
-            self._template_plan = args[2]
+            self.plan = args[2]
             self._auxv = auxiliary_vector(tid)
             start, end = initial_stack(tid)
             memory = NativeMemory(tid)
             steps = ((_NR_MUNMAP, start, end - start, 0, 0, 0, 0), (STEP_END, 0, 0, 0, 0, 0, 0))
-            memory.poke(self._template_plan, b"".join(STEP.pack(*step) for step in steps))
+            memory.poke(self.plan, b"".join(STEP.pack(*step) for step in steps))
             memory.close()
             self._template_ident = 0
             self.listener.send(ident, 0)

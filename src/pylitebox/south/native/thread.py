@@ -15,23 +15,27 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
+from pylitebox.abi.signal import UNBLOCKABLE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.platform import NO_MEMORY, Area, MapSource
 from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
+    BLOCK_MASK,
     BLOCK_SPARE,
-    BLOCK_TID,
     KICK,
     PLAN_CONTEXT,
+    PLAN_SPACE,
     PLAN_STEPS,
     STEP,
+    STEP_COPY,
     STEP_END,
     STEP_ENTER,
     STEP_ZERO,
     STUB_BASE,
     STUB_END,
+    WORD,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +83,7 @@ class NativeThread:
         "host_tid",
         "ident",
         "kick_wanted",
+        "known_mask",
         "loading",
         "memory",
         "native_flags",
@@ -102,6 +107,7 @@ class NativeThread:
         self.frame = 0  # address of the ucontext of that request
         self.block = 0  # address of its own block, once it has reported in
         self.child_block = 0  # address of the block for the child it is cloning
+        self.known_mask: int | None = 0  # the mask until the thread runs; None from then on: it is in the block
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
         self.clone_flags = 0
@@ -155,6 +161,49 @@ class NativeThread:
         if process is not None and not process.dead and 1 <= signo <= 64:
             process.memory.poke(process.actions + ACTION_SIZE * signo, action)
 
+    # -- what the stub answers itself -------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> int:
+        if self.known_mask is not None:
+            return self.known_mask
+        try:
+            mask: int = WORD.unpack(self.memory.read(self.block + BLOCK_MASK, WORD.size))[0]
+        except KernelError:
+            return 0  # it has unmapped its block: it cannot make a call any more
+        return mask & ~UNBLOCKABLE
+
+    @blocked.setter
+    def blocked(self, mask: int) -> None:
+        if self.known_mask is not None:
+            self.known_mask = mask
+            return
+        try:
+            self.memory.poke(self.block + BLOCK_MASK, WORD.pack(mask))
+        except KernelError:
+            pass
+
+    def runs(self) -> None:
+        """The thread is about to run guest code: its mask is in its block from now on."""
+        mask, self.known_mask = self.known_mask, None
+        if mask is not None and mask != self.blocked:
+            self.blocked = mask
+
+    def attend(self, waits: bool) -> None:
+        process = self.process
+        if process is not None and not process.dead:
+            try:
+                process.memory.poke(process.actions, WORD.pack(waits))
+            except KernelError:
+                pass
+
+    def program_break(self) -> int:
+        try:
+            value: int = WORD.unpack(self.memory.read(self.platform.plan + PLAN_SPACE, WORD.size))[0]
+        except KernelError:
+            return 0
+        return value
+
     # -- clone ------------------------------------------------------------------------------------------------
 
     def clone(self, child: Task, flags: int) -> int | None:
@@ -166,14 +215,15 @@ class NativeThread:
         thread = NativeThread(self.platform, process if flags & CLONE_THREAD else None)
         thread.task = child
         thread.clone_flags = flags
+        thread.known_mask = child.blocked
         if flags & CLONE_VM:
             thread.memory = process.memory
         child.thread = thread
         child.memory = thread.memory
-        self.memory.poke(self.child_block, BLOCK_TID.pack(child.tid))
+        self.memory.poke(self.child_block, WORD.pack(child.tid))
         if flags & CLONE_THREAD and process.blocks:
             # the caller's next child gets the block of a thread that has ended
-            self.memory.poke(self.block + BLOCK_SPARE, BLOCK_TID.pack(process.blocks.pop()))
+            self.memory.poke(self.block + BLOCK_SPARE, WORD.pack(process.blocks.pop()))
         self.platform.grant_clone(self, thread, child.tid)
         return None
 
@@ -208,27 +258,43 @@ class NativeThread:
         self.continue_loading()
 
     def continue_loading(self) -> None:
-        """Write the next part of the plan, or the last: the stack's content and the entry into the program."""
+        """Write the next part of the plan: all that is left, if the initial stack's content fits in with it."""
         assert self.loading is not None
         image, steps = self.loading
-        plan, stack, size = self.plan
-        part, rest = steps[: PLAN_STEPS - 1], steps[PLAN_STEPS - 1 :]
+        plan = self.plan[0]
         try:
-            if part:
-                self.loading = (image, rest)
-                part.append((STEP_END,))
-                self.memory.poke(plan, b"".join([STEP.pack(*step, *_PADDING[len(step) :]) for step in part]))
-            else:
+            room = PLAN_CONTEXT - STEP.size * (len(steps) + len(image.data) + 1)
+            if sum(len(data) for _, data in image.data) <= room:
+                self.memory.poke(plan, self._last_part(image, steps))
                 self.loading = None
+            elif steps:
+                part, rest = steps[: PLAN_STEPS - 1], steps[PLAN_STEPS - 1 :]
+                self.loading = (image, rest)
+                self.memory.poke(plan, _packed([*part, (STEP_END,)]))
+            else:
                 for address, data in image.data:
                     self.memory.write(address, data)
-                context = entry_context(image.entry, image.stack_pointer, stack, size)
-                self.memory.poke(plan, STEP.pack(STEP_ENTER, plan + PLAN_CONTEXT, image.brk, 0, 0, 0, 0))
-                self.memory.poke(plan + PLAN_CONTEXT, context)
+                self.memory.poke(plan, self._last_part(image._replace(data=[]), []))
+                self.loading = None
         except KernelError:
             self.platform.lose(self)
             return
+        if self.loading is None:
+            self.known_mask = None
         self.platform.listener.send(self.ident, 0)
+
+    def _last_part(self, image: Image, steps: list[tuple[int, ...]]) -> bytes:
+        """The plan's two pages: the steps that are left, what is to be copied, and the entry into the program."""
+        plan, stack, size = self.plan
+        data = b"".join([data for _, data in image.data])
+        source = plan + STEP.size * (len(steps) + len(image.data) + 1)
+        steps = list(steps)
+        for address, part in image.data:
+            steps.append((STEP_COPY, address, source, len(part)))
+            source += len(part)
+        steps.append((STEP_ENTER, plan + PLAN_CONTEXT, image.brk, image.brk_size, self.known_mask or 0))
+        context = entry_context(image.entry, image.stack_pointer, stack, size)
+        return (_packed(steps) + data).ljust(PLAN_CONTEXT, b"\0") + context
 
     # -- /proc ------------------------------------------------------------------------------------------------
 
@@ -272,6 +338,10 @@ class NativeThread:
                 Area(start, end, prot, shared=mode[3:4] == b"s", offset=int(fields[2], 16), source=source, name=name)
             )
         return areas
+
+
+def _packed(steps: list[tuple[int, ...]]) -> bytes:
+    return b"".join([STEP.pack(*step, *_PADDING[len(step) :]) for step in steps])
 
 
 def action_table(block: int) -> int:

@@ -40,26 +40,35 @@ enum request {
     REQ_SAFE_POINT = 1, REQ_FORWARD, REQ_SIGRETURN, REQ_MMAP, REQ_HELLO, REQ_VFORK, REQ_TEMPLATE, REQ_FRESH, REQ_LOADED,
     REQ_SIGACTION, REQ_CLONE_FAILED
 };
-enum step { STEP_ZERO = 0x10001, STEP_ENTER, STEP_END };
+enum step { STEP_ZERO = 0x10001, STEP_COPY, STEP_ENTER, STEP_END };
 
-struct actions { u64 brk, unused[3]; u64 action[64][4]; }; // a process's dispositions and its break, for local answers
-struct block {
+// What is answered here without a question to the supervisor (if config.local says so), and read by it when it matters.
+struct actions {              // of a process
+    u64 attention;            // a signal waits: each change of a mask must be told
+    u64 unused[3];
+    u64 action[64][4];
+};
+struct space { u64 brk, brk_start, brk_limit; }; // of an address space
+struct block {                // of a thread
     u64 tid;                  // virtual; written by the supervisor before a clone
     u64 clone_flags;          // as the guest gave them; read by the supervisor
     struct block *spare;      // a free block for the next child that shares this memory
     struct actions *actions;
-    u64 unused[4];
+    u64 mask;                 // the signals that the guest has blocked
+    u64 unused[3];
     struct actions own;
 };
 
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
-static u64 plan[1024] __attribute__((aligned(4096)));
+static u64 plan[1024] __attribute__((aligned(4096))); // see ../layout.py; its end is the address space's struct space
+#define SPACE ((struct space *)((char *)plan + 0x1f00))
 static char start_stack[8192] __attribute__((aligned(4096), used));
 static struct {
     u64 lengths[3];           // instructions of the guests', the start-up and the guardian's filter
     u64 landlock[3];          // a ruleset's attributes; 0: no Landlock here
     u64 namespaces;           // CLONE_NEW* flags of namespaces around all guests
     u64 address_space;        // RLIMIT_AS of each guest process, bytes; 0: none
+    u64 local;                // whether what can be answered here is; 0: every call is forwarded
     struct sock_filter code[1500];
 } config;
 
@@ -176,6 +185,7 @@ static long clone_guest(ucontext_t *uc, long number) {
     child->clone_flags = flags;
     if (child != self) {
         child->spare = 0;
+        child->mask = self->mask;
         child->actions = self->actions;
         if (!(flags & CLONE_SIGHAND)) {
             memcpy(&child->own, self->actions, sizeof child->own);
@@ -216,13 +226,14 @@ static long sigaction_guest(ucontext_t *uc) {
     struct actions *known = block_of(uc)->actions;
     u64 signo = REG(RDI), new[4];
     void *set = (void *)REG(RSI), *old = (void *)REG(RDX);
-    if (signo - 1 < 64 && REG(R10) == 8 && !(set && (signo == SIGKILL || signo == SIGSTOP))) {
+    if (config.local && signo - 1 < 64 && REG(R10) == 8 && !(set && (signo == SIGKILL || signo == SIGSTOP))) {
         u64 *action = known->action[signo - 1];
         if (set && guest_copy(new, set, 32))
             return -14;
         int same = !set || (new[0] == action[0] && new[1] == action[1] && new[2] == action[2] && new[3] == action[3]);
-        // From default to default only the record changes, but for SIGCHLD, whose flags have a meaning of their own.
-        if (same || (new[0] == (u64)SIG_DFL && action[0] == (u64)SIG_DFL && signo != SIGCHLD)) {
+        // From default to default only the record changes, unless it is SIGCHLD's flags, which have a meaning then too.
+        int flags_matter = signo == SIGCHLD && (new[1] ^ action[1]) & (SA_NOCLDSTOP | SA_NOCLDWAIT);
+        if (same || (new[0] == (u64)SIG_DFL && action[0] == (u64)SIG_DFL && !flags_matter)) {
             if (old && guest_copy(old, action, 32))
                 return -14;
             if (set)
@@ -231,6 +242,44 @@ static long sigaction_guest(ucontext_t *uc) {
         }
     }
     return ASK(REQ_SIGACTION, uc, known);
+}
+
+// rt_sigprocmask: the mask is kept here. The supervisor is told of a change only if a signal waits: it sets `attention`
+// before it looks at the mask, and we set the mask before we look at `attention`, so one of the two sees the other.
+static void sigprocmask_guest(ucontext_t *uc) {
+    struct block *b = block_of(uc);
+    u64 how = REG(RDI), before = b->mask, set;
+    void *new = (void *)REG(RSI), *old = (void *)REG(RDX);
+    if (!config.local || REG(R10) != 8 || (new && how > SIG_SETMASK)) {
+        REG(RAX) = ASK(REQ_FORWARD, uc, b->actions);
+        return;
+    }
+    REG(RAX) = 0;
+    if (new && guest_copy(&set, new, 8)) {
+        REG(RAX) = -14;
+        return;
+    }
+    if (new) {
+        set = how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set;
+        b->mask = set & ~(1ul << (SIGKILL - 1) | 1ul << (SIGSTOP - 1));
+        __sync_synchronize();
+    }
+    if (old && guest_copy(old, &before, 8))
+        REG(RAX) = -14;
+    if (new && *(volatile u64 *)&b->actions->attention)
+        ASK(REQ_SAFE_POINT, KICK, uc, b->actions);
+}
+
+// The break moves within memory that is there already; the new one.
+static u64 brk_guest(ucontext_t *uc) {
+    u64 old = SPACE->brk, new = REG(RDI);
+    if (config.local)
+        new = new >= SPACE->brk_start && new <= SPACE->brk_limit ? new : old;
+    else
+        new = ASK(REQ_FORWARD, uc, block_of(uc)->actions);
+    if (new < old) // give back what the break no longer covers; it reads as zeros when it comes again
+        SYS(SYS_madvise, (new + 4095) & ~4095ul, ((old + 4095) & ~4095ul) - ((new + 4095) & ~4095ul), MADV_DONTNEED);
+    return SPACE->brk = new;
 }
 
 static void handler(int signo, siginfo_t *info, void *context) {
@@ -267,14 +316,12 @@ static void handler(int signo, siginfo_t *info, void *context) {
             REG(RAX) = fd;
         return;
     }
-    case SYS_brk: {
-        u64 old = b->actions->brk, new = ASK(REQ_FORWARD, uc, b->actions);
-        if (new < old) // give back what the break no longer covers; it reads as zeros when it comes again
-            SYS(SYS_madvise, (new + 4095) & ~4095ul, ((old + 4095) & ~4095ul) - ((new + 4095) & ~4095ul), MADV_DONTNEED);
-        b->actions->brk = new;
-        REG(RAX) = new;
+    case SYS_rt_sigprocmask:
+        sigprocmask_guest(uc);
         return;
-    }
+    case SYS_brk:
+        REG(RAX) = brk_guest(uc);
+        return;
     case SYS_set_tid_address:
         SYS(SYS_set_tid_address, REG(RDI)); // the host clears it at the thread's end; the id is the supervisor's
         break;
@@ -295,8 +342,11 @@ static long follow_plan(void) {
     for (u64 *p = plan;; p += 7) {
         if (p[0] == STEP_ZERO)
             memset((void *)p[1], 0, p[2]);
+        else if (p[0] == STEP_COPY)
+            memcpy((void *)p[1], (void *)p[2], p[3]);
         else if (p[0] == STEP_ENTER) {
-            block_of(first_block)->own.brk = p[2];
+            *SPACE = (struct space){p[2], p[2], p[2] + p[3]};
+            block_of(first_block)->mask = p[4];
             enter((void *)p[1]);
         } else if (p[0] == STEP_END)
             return 0;
