@@ -31,4 +31,5 @@ VARIANTS: dict[str, list[str] | None] = {
     "docker, root": [*beneath("docker"), *CONTAINER] if ROOT else None,
     "docker, unprivileged": [*beneath("docker"), *(NOBODY if ROOT else [])],
     "one cpu": one_cpu(),
+    "each call seen": ["env", "PYLITEBOX_FAST=0"],
 }

@@ -96,7 +96,7 @@ class BenchThread:
     def action_changed(self, signo: int, action: bytes) -> None:
         pass
 
-    def attend(self, waits: bool) -> None:  # noqa: FBT001
+    def attend(self, *, waits: bool) -> None:
         self.attended = waits
 
     def program_break(self) -> int:

@@ -94,7 +94,7 @@ class GuestThread(Protocol):
     @property
     def memory(self) -> Memory: ...
 
-    def attend(self, waits: bool) -> None:  # noqa: FBT001
+    def attend(self, *, waits: bool) -> None:
         """Whether signals wait for the process: from now on (until False) each change of the mask of one of its
         threads is followed by :meth:`GuestEvents.safe_point`, before its next instruction."""
         ...

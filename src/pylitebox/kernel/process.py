@@ -329,7 +329,7 @@ def commit_exec(
     task.kicked = process.attention = False
     if process.pending.mask or task.pending.mask:
         process.attention = True
-        thread.attend(True)
+        thread.attend(waits=True)
     for signo, action in process.actions.items():
         thread.action_changed(signo, action.pack())
     recompute(task)

@@ -62,7 +62,7 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
     if not process.attention:  # before any mask is looked at
         process.attention = True
         if first.thread is not None:
-            first.thread.attend(True)
+            first.thread.attend(waits=True)
     queue = process.pending if task is None else task.pending
     fits = queue.add(info, process.kernel) or signo < sg.SIGRTMIN
     for waiter in process.tasks.values() if task is None else (task,):
@@ -224,7 +224,7 @@ def _relax(task: Task) -> None:
     waits = process.pending.mask or any(other.pending.mask for other in process.tasks.values())
     if not waits and process.actions.users == 1 and task.thread is not None:
         process.attention = False
-        task.thread.attend(False)
+        task.thread.attend(waits=False)
 
 
 def set_blocked(task: Task, mask: int) -> None:

@@ -69,6 +69,7 @@ class Stat:
         "mode",
         "mtime_ns",
         "nlink",
+        "packed",
         "rdev",
         "size",
         "uid",
@@ -101,6 +102,7 @@ class Stat:
         self.size = size
         self.blksize = blksize
         self.blocks = blocks  # of 512 bytes
+        self.packed = b""  # as stat(2) last wrote it (north/linux/metadata.py)
         self.atime_ns = atime_ns
         self.mtime_ns = mtime_ns
         self.ctime_ns = ctime_ns
@@ -521,5 +523,3 @@ def location_of_file(file: File, mount: Mount) -> Location:
     if inode is None:
         inode = FileInode(mount.filesystem, file)
     return Location(mount, Dentry(file.link_text(), None, inode))
-
-

@@ -53,7 +53,9 @@ def _stat(task: Task, dirfd: int, path: bytes | None, flags: int) -> Stat:
 
 def pack(s: Stat) -> bytes:
     """struct stat of x86-64."""
-    return st.STAT_X86_64.pack(
+    if s.packed:
+        return s.packed
+    s.packed = packed = st.STAT_X86_64.pack(
         s.dev,
         s.ino,
         s.nlink,
@@ -69,6 +71,7 @@ def pack(s: Stat) -> bytes:
         *divmod(s.mtime_ns, _NS),
         *divmod(s.ctime_ns, _NS),
     )
+    return packed
 
 
 @syscall("newfstatat", x86_64=262, aarch64=79, support=Full, test="test_stat")

@@ -244,6 +244,8 @@ class Personality:
                 task.memory.write(task.set_child_tid, task.tid.to_bytes(4, "little"))
             except KernelError:
                 pass  # Linux ignores it too
+        if process.attention:  # a signal may have come before there was anybody to tell
+            thread.attend(waits=True)
         if task.signal_pending or process.state == "stopped":
             self.kernel.kick(task)
 

@@ -191,7 +191,7 @@ class MockThread:
             shared=bool(flags & _MAP_SHARED),
         )
 
-    def attend(self, waits: bool) -> None:  # noqa: FBT001
+    def attend(self, *, waits: bool) -> None:
         """Masks change only by calls here."""
 
     def program_break(self) -> int:

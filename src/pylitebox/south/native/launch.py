@@ -159,5 +159,3 @@ def initial_stack(pid: int) -> tuple[int, int]:
                 start, _, end = line.split()[0].partition(b"-")
                 return int(start, 16), int(end, 16)
     raise StartError("the template has no stack")
-
-

@@ -19,13 +19,15 @@ _O_CLOEXEC = 0o2000000
 
 #: struct seccomp_notif: id, pid, flags, data (nr, arch, instruction pointer, six arguments).
 _NOTIF = struct.Struct("<QIIiIQ6Q")
+_HEAD, _ARGS = struct.Struct("<QI4xi"), struct.Struct("<6Q")
+_ARGS_OFFSET = 32
 _RESPONSE = struct.Struct("<QqiI")
 _ADD = struct.Struct("<QIIII")
 _ID = struct.Struct("<Q")
 _ZERO = bytes(_NOTIF.size)
 
 _ioctl = fcntl.ioctl
-_unpack = _NOTIF.unpack_from
+_unpack_head, _unpack_args = _HEAD.unpack_from, _ARGS.unpack_from
 _pack_response = _RESPONSE.pack_into
 
 
@@ -34,6 +36,7 @@ class Listener:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.args: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
         self._notif = bytearray(_NOTIF.size)
         self._response = bytearray(_RESPONSE.size)
         self._add = bytearray(_ADD.size)
@@ -43,8 +46,8 @@ class Listener:
         except OSError:  # before Linux 6.6
             self.sync_wake_up = False
 
-    def receive(self) -> tuple[int, ...] | None:
-        """(id, tid, flags, number, arch, instruction pointer, six arguments), or None if the caller is gone."""
+    def receive(self) -> tuple[int, int, int] | None:
+        """(id, tid, number) of a call whose arguments are in :attr:`args`, or None if the caller is gone."""
         notif = self._notif
         notif[:] = _ZERO  # the host insists
         try:
@@ -53,7 +56,8 @@ class Listener:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return None
             raise
-        return _unpack(notif)
+        self.args = _unpack_args(notif, _ARGS_OFFSET)
+        return _unpack_head(notif)
 
     def send(self, ident: int, result: int) -> bool:
         """Finish a call with ``result`` (negative: an errno); False if its thread is gone."""

@@ -246,13 +246,13 @@ class NativePlatform:
         notification = self.listener.receive()
         if notification is None:
             return
-        tid, number = notification[1], notification[3]
-        args: tuple[int, int, int, int, int, int] = notification[6:]  # type: ignore[assignment]
+        ident, tid, number = notification
+        args: tuple[int, int, int, int, int, int] = self.listener.args  # type: ignore[assignment]
         thread = self._threads.get(tid)
         if thread is None:
-            self._stranger(notification[0], tid, number, args)
+            self._stranger(ident, tid, number, args)
             return
-        thread.ident = ident = notification[0]
+        thread.ident = ident
         thread.number = number
         if number == _NR_LSEEK and args[0] == REQUEST:
             self._request(thread, args)

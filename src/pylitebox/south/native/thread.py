@@ -189,7 +189,7 @@ class NativeThread:
         if mask is not None and mask != self.blocked:
             self.blocked = mask
 
-    def attend(self, waits: bool) -> None:
+    def attend(self, *, waits: bool) -> None:
         process = self.process
         if process is not None and not process.dead:
             try:
