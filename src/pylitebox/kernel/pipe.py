@@ -229,7 +229,9 @@ class PipeFile(File):
 
     can_poll = True
 
-    def __init__(self, pipe: Pipe, flags: int, *, inode: Inode | None = None, location: Location | None = None) -> None:
+    def __init__(
+        self, pipe: Pipe, flags: int, *, inode: Inode | None = None, location: Location | None = None
+    ) -> None:
         super().__init__(flags, inode=inode, location=location)
         self.pipe = pipe
         #: The writers' count at an open that had none: no POLLHUP before one has come.

@@ -312,7 +312,9 @@ class PosixDirectory:
         self._check(name)
         directory._check(new_name)
         try:
-            os.link(name, new_name, src_dir_fd=self.fileno(), dst_dir_fd=directory.fileno(), follow_symlinks=False)
+            os.link(
+                name, new_name, src_dir_fd=self.fileno(), dst_dir_fd=directory.fileno(), follow_symlinks=False
+            )
         except (OSError, ValueError) as error:
             raise translated(error) from error
 

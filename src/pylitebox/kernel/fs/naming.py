@@ -155,7 +155,11 @@ def link_location(who: Who, source: Location, new: bytes, new_at: Location | Non
 
 def _may_delete(cred: Credentials, directory: Inode, victim: Inode, *, is_dir: bool) -> None:
     permission(cred, directory, MAY_WRITE | MAY_EXEC)
-    if directory.mode & S_ISVTX and cred.fsuid not in (victim.uid, directory.uid) and not cred.capable(CAP_FOWNER):
+    if (
+        directory.mode & S_ISVTX
+        and cred.fsuid not in (victim.uid, directory.uid)
+        and not cred.capable(CAP_FOWNER)
+    ):
         raise KernelError(E.EPERM)
     if is_dir:
         if victim.mode & S_IFMT != S_IFDIR:

@@ -214,7 +214,9 @@ def _create(who: Who, directory: Location, name: bytes, flags: int, mode: int) -
 def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | None, resolve_flags: int) -> File:
     if flags & O_TMPFILE != O_TMPFILE or flags & O_CREAT or flags & O_ACCMODE == O_RDONLY:
         raise KernelError(E.EINVAL)
-    directory = resolve(who, path, at=at, follow=not flags & O_NOFOLLOW, directory=True, resolve_flags=resolve_flags)
+    directory = resolve(
+        who, path, at=at, follow=not flags & O_NOFOLLOW, directory=True, resolve_flags=resolve_flags
+    )
     want_write(directory)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
     inode = directory.inode.tmpfile(mode & 0o7777 & ~who.fs.umask, who.cred)
@@ -319,7 +321,9 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
             raise KernelError(E.EPERM)
         permission(who.cred, inode, MAY_WRITE)
     now = who.kernel.wall()
-    inode.setattr(atime_ns=now if isinstance(atime, str) else atime, mtime_ns=now if isinstance(mtime, str) else mtime)
+    inode.setattr(
+        atime_ns=now if isinstance(atime, str) else atime, mtime_ns=now if isinstance(mtime, str) else mtime
+    )
 
 
 def truncate(who: Who, location: Location, size: int) -> None:

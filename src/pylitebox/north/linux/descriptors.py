@@ -26,7 +26,9 @@ F_GETOWN_EX = 16
 F_DUPFD_QUERY = 1027
 #: What fcntl(2) may do with an O_PATH descriptor.
 _PATH_COMMANDS = frozenset((fc.F_DUPFD, fc.F_DUPFD_CLOEXEC, fc.F_GETFD, fc.F_SETFD, fc.F_GETFL, F_DUPFD_QUERY))
-_LOCK_COMMANDS = frozenset((fc.F_GETLK, fc.F_SETLK, fc.F_SETLKW, fc.F_OFD_GETLK, fc.F_OFD_SETLK, fc.F_OFD_SETLKW))
+_LOCK_COMMANDS = frozenset(
+    (fc.F_GETLK, fc.F_SETLK, fc.F_SETLKW, fc.F_OFD_GETLK, fc.F_OFD_SETLK, fc.F_OFD_SETLKW)
+)
 
 
 @syscall("close", x86_64=3, aarch64=57, support=Full, test="test_descriptors")

@@ -26,7 +26,9 @@ def record_lock(task: Task, file: File, command: int, address: int) -> Result:
     first, last = _range(file, whence, start, length)
     if ofd and pid:
         raise KernelError(E.EINVAL)
-    if not query and ((kind == fc.F_RDLCK and not file.readable) or (kind == fc.F_WRLCK and not file.writable)):
+    if not query and (
+        (kind == fc.F_RDLCK and not file.readable) or (kind == fc.F_WRLCK and not file.writable)
+    ):
         raise KernelError(E.EBADF)
     owner = file if ofd else task.files
     lock = locks.Record(owner, kind, first, last, -1 if ofd else task.process.pid)

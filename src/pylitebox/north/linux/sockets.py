@@ -320,7 +320,9 @@ def _sending(
                 raise
             queue = target.queue if target is not None else file.queue
             try:
-                woken = yield Wait(file.queue, queue, deadline=deadline, restart=E.EINTR if timeout else ERESTARTSYS)
+                woken = yield Wait(
+                    file.queue, queue, deadline=deadline, restart=E.EINTR if timeout else ERESTARTSYS
+                )
             except Interrupted:
                 if done:
                     return done
@@ -443,7 +445,9 @@ def _receive(
     return _receive_later(attempt, file, timeout, lambda: done)
 
 
-def _receive_later(attempt: Callable[[], int], file: UnixSocket, timeout: int, progress: Callable[[], int]) -> Blocking:
+def _receive_later(
+    attempt: Callable[[], int], file: UnixSocket, timeout: int, progress: Callable[[], int]
+) -> Blocking:
     try:
         return (yield from _later(attempt, file, timeout))
     except KernelError:

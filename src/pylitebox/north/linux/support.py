@@ -1,6 +1,6 @@
 """The table of system calls as people read it: ``pylitebox syscalls`` and docs/syscalls.md, rendered from the rows.
 
-python3 -m pylitebox.north.linux.support > docs/syscalls.md
+    python3 -m pylitebox.north.linux.support > docs/syscalls.md
 """
 
 from __future__ import annotations
