@@ -47,6 +47,56 @@ class Memory(Protocol):
         ...
 
 
+class AddressSpace(Protocol):
+    """The pages of one guest address space, on a platform whose memory the kernel manages (``delegates_memory`` False).
+
+    The kernel keeps the areas (what is mapped where, and every rule of mmap(2)); a platform keeps pages for them, and
+    makes them when they are touched. Ranges are multiples of the page size within the user's half; what the kernel
+    asks for is consistent: a range to map holds nothing, a range to protect or move is mapped throughout. Where a
+    platform runs out of memory, KernelError(ENOMEM), with nothing changed.
+
+    An access that the pages do not allow is a fault (:meth:`GuestEvents.fault`): SIGSEGV with SEGV_MAPERR where nothing
+    is mapped and SEGV_ACCERR where the protection forbids it, SIGBUS with BUS_ADRERR behind the end of a mapped file.
+    """
+
+    @property
+    def memory(self) -> Memory:
+        """Access as the guest has it: what the protection forbids is EFAULT, and so is what is not mapped."""
+        ...
+
+    def map(self, start: int, size: int, prot: int, source: MapSource | None, offset: int, *, shared: bool) -> None:
+        """``source`` None: zeros. Else the bytes of the source from ``offset`` on; it is shared (`MapSource.share`) by
+        the platform for as long as a page of it may be needed. ``shared``: stores reach the source (or, without one,
+        every address space forked from this one); else they stay in this address space."""
+        ...
+
+    def unmap(self, start: int, size: int) -> None:
+        """Holes are allowed."""
+        ...
+
+    def protect(self, start: int, size: int, prot: int) -> None: ...
+
+    def move(self, start: int, size: int, new_start: int) -> None:
+        """The pages and what stands behind them are found at ``new_start``, where nothing was, and no longer here."""
+        ...
+
+    def discard(self, start: int, size: int) -> None:
+        """Forget private changes: zeros, or the file's bytes, when touched again (MADV_DONTNEED)."""
+        ...
+
+    def fork(self) -> AddressSpace:
+        """A copy; private pages are copied when either side writes."""
+        ...
+
+    def resident(self, start: int, size: int) -> bytes:
+        """One byte for each page: 1 if it is there already (mincore(2))."""
+        ...
+
+    def drop(self) -> None:
+        """Nobody uses it any more."""
+        ...
+
+
 class _NoMemory:
     """The memory of a task or thread that has none: every access is EFAULT."""
 
@@ -85,7 +135,8 @@ class MachineContext(Protocol):
 
 
 class GuestThread(Protocol):
-    """One guest thread, as the platform holds it."""
+    """One guest thread, as the platform holds it. On a platform whose memory the kernel manages, it has ``space``, the
+    :class:`AddressSpace` that it runs in: empty after ``new_process``, its parent's or a fork of it after ``clone``."""
 
     #: The signals that the thread has blocked. A platform may let the guest change them without telling (as
     #: rt_sigprocmask(2) would), as long as the process pays no attention.
