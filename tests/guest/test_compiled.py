@@ -10,7 +10,7 @@ GUEST = "/opt/programs"
 
 
 @pytest.mark.parametrize("fast", ["1", "0"])
-@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes"])
+@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes", "sysvipc"])
 def test_equals_the_host(runner: Runner, programs: Path, name: str, fast: str) -> None:
     runner.mounts[programs] = GUEST
     runner.prefix = ["env", f"PYLITEBOX_FAST={fast}"]

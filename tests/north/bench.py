@@ -12,6 +12,8 @@ parked gives PARKED, and its result arrives in ``g.result`` once :meth:`Bench.ru
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pylitebox.abi import mman
 from pylitebox.abi.numbers import X86_64
 from pylitebox.abi.sched import CLONE_VM
@@ -21,6 +23,7 @@ from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.kernel import Kernel
+from pylitebox.kernel.platform import Map, Unmap
 from pylitebox.kernel.task import Task
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.mock.host import EPOCH_NS, MockBuffer
@@ -111,9 +114,14 @@ class BenchThread:
     def areas(self) -> list[object]:
         return list(self.memory.areas())
 
-    def map_file(self, source: object, *, write: bool) -> int:
-        self.mapped.append((source, write))
-        return 0x7000_0000
+    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+        if isinstance(change, Map):
+            self.mapped.append((change.source, change.write))
+        result = self.memory.change(change)
+        if done is None:
+            return result
+        done(result)
+        return None
 
 
 class Guest:

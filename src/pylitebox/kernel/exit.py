@@ -98,6 +98,7 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
     process.pending.discard(~0, kernel)
     process.files.release()
     release_shared(process)
+    undo_semaphores(process)
     process.vforked = False
     process.vfork_queue.wake()
     if was_stopped:
@@ -109,9 +110,18 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
 
 
 def release_shared(process: Process) -> None:
+    process.layout.leave(process.pid)
     process.actions.users -= 1
     if process.fs is not None:
         process.fs.users -= 1
+
+
+def undo_semaphores(process: Process) -> None:
+    """What it did with SEM_UNDO is taken back."""
+    if process.sem_undo:
+        from pylitebox.kernel.ipc.sem import exit_semaphores
+
+        exit_semaphores(process)
 
 
 def cpu_times(process: Process) -> tuple[int, int]:

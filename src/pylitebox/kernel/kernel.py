@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.hostfs import HostInode
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
+    from pylitebox.kernel.ipc import Ipc
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
 
@@ -38,6 +39,7 @@ class Limits:
         self.socket_bytes = 64 << 20  # in the queues of all sockets
         self.epoll_entries = 1 << 16  # of all epoll sets
         self.record_locks = 1 << 16  # of all files
+        self.ipc_bytes = 64 << 20  # in messages of both kinds of queues, semaphores and their undo values
         self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
 
 
@@ -65,6 +67,7 @@ class Kernel:
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.unix = UnixState(self.limits.socket_bytes)
+        self._ipc: Ipc | None = None
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
@@ -82,6 +85,15 @@ class Kernel:
         self._last_pid = 1
         self._last_minor = 30  # of file systems; below are the fixed ones of nameless files
         self.init: Process | None = None  # pid 1, the reaper: made by process.boot()
+
+    @property
+    def ipc(self) -> Ipc:
+        """System V IPC and POSIX message queues, from their first use on."""
+        if self._ipc is None:
+            from pylitebox.kernel.ipc import Ipc
+
+            self._ipc = Ipc(self)
+        return self._ipc
 
     # -- ids --------------------------------------------------------------------------------------------------
 

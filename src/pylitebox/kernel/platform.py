@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
@@ -175,8 +175,12 @@ class GuestThread(Protocol):
         """Fill this thread's empty address space with ``image`` and enter it (only right after new_process)."""
         ...
 
-    def map_file(self, source: MapSource, *, write: bool) -> int | None:
-        """Finish this thread's mmap(2) of a file; ``write`` says whether the mapping may reach the file."""
+    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+        """Change this thread's address space, as the call wants that it is in (mmap(2) of a file, shmat(2), shmdt(2)).
+
+        Without ``done``, what the change gives (an address, 0 or a negative errno) is the call's result: returned here,
+        or None if the platform finishes the call. With it, ``done`` is told, now or later, and the call goes on: the
+        kernel finishes it, perhaps after further changes. What is told is the guest's word on the native platform."""
         ...
 
     def action_changed(self, signo: int, action: bytes) -> None:
@@ -199,6 +203,25 @@ class GuestThread(Protocol):
     def areas(self) -> list[Area]:
         """What is mapped in this thread's address space, lowest first (for /proc/PID/maps)."""
         ...
+
+
+class Map(NamedTuple):
+    """Map ``source`` as mmap(2) does; ``write`` says whether the mapping may reach the file."""
+
+    source: MapSource
+    write: bool
+    address: int
+    size: int
+    prot: int
+    flags: int
+    offset: int = 0
+
+
+class Unmap(NamedTuple):
+    """Unmap whole pages as munmap(2) does."""
+
+    address: int
+    size: int
 
 
 class Area:

@@ -236,7 +236,11 @@ def _copy_process(task: Task, flags: int) -> Task:
     process = Process(kernel, kernel.new_id(), parent, files, fs)
     process.pgid, process.sid = old.pgid, old.sid
     process.name, process.exe, process.argv, process.environ = old.name, old.exe, old.argv, old.environ
-    process.layout = old.layout if flags & sd.CLONE_VM else _copy_layout(old.layout)
+    if flags & sd.CLONE_VM:
+        process.layout = old.layout
+        old.layout.users += 1
+    else:
+        process.layout = old.layout.copy(old.pid)
     if flags & sd.CLONE_SIGHAND:
         process.actions = old.actions
         old.actions.users += 1
@@ -251,13 +255,6 @@ def _copy_process(task: Task, flags: int) -> Task:
     _copy_task(task, child, flags)
     _enter(parent, process, child)
     return child
-
-
-def _copy_layout(old: Layout) -> Layout:
-    layout = Layout()
-    for name in Layout.__slots__:
-        setattr(layout, name, getattr(old, name))
-    return layout
 
 
 def forget_clone(child: Task) -> None:
@@ -314,6 +311,7 @@ def commit_exec(
     task.set_child_tid = task.clear_child_tid = task.robust_list = 0
     task.cred = exec_credentials(task.cred)
     task.name = process.name = name[:15]
+    process.layout.leave(process.pid)
     process.exe, process.layout = exe, layout
     # They are in the program's memory, which may hold megabytes; /proc reads them there.
     process.argv, process.environ = ([], []) if layout.arg_area[1] > layout.arg_area[0] else (argv, environ)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.namespace import FsContext
     from pylitebox.kernel.fs.vfs import Location
+    from pylitebox.kernel.ipc.shm import Attachments
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import GuestThread, Memory
     from pylitebox.kernel.signals import Actions, PendingSignals
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Layout:
-    """Where a program's memory parts lie (struct mm_struct's facts that calls and /proc need)."""
+    """One address space: where a program's memory parts lie (struct mm_struct's facts that calls and /proc need)."""
 
-    __slots__ = ("arg_area", "auxv", "brk", "brk_limit", "brk_start", "env_area", "stack")
+    __slots__ = ("arg_area", "attachments", "auxv", "brk", "brk_limit", "brk_start", "env_area", "stack", "users")
 
     def __init__(self) -> None:
         self.brk_start = 0
@@ -37,6 +38,25 @@ class Layout:
         self.arg_area = (0, 0)
         self.env_area = (0, 0)
         self.auxv = b""
+        self.users = 1  # processes that share it
+        self.attachments: Attachments | None = None  # segments of shared memory, once there was one
+
+    def copy(self, pid: int) -> Layout:
+        """The address space of a child that ``pid`` forks."""
+        new = Layout()
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        new.users = 1
+        if self.attachments is not None:
+            new.attachments = self.attachments.copy(pid)
+        return new
+
+    def leave(self, pid: int) -> None:
+        """Process ``pid`` has ended or has another."""
+        self.users -= 1
+        if not self.users and self.attachments is not None:
+            self.attachments.release(pid)
+            self.attachments = None
 
 
 class Scheduling:
@@ -185,6 +205,7 @@ class Process:
         "pid",
         "posix_timers",
         "rlimits",
+        "sem_undo",
         "sid",
         "start_time",
         "state",
@@ -228,6 +249,7 @@ class Process:
         self.waited_stop = True  # the present stop has been reported by wait
         self.continued = False  # a continue not yet reported by wait
         self.rlimits: list[tuple[int, int]] = [(RLIM_INFINITY, RLIM_INFINITY)] * RLIM_NLIMITS
+        self.sem_undo: dict[object, None] = {}  # semaphore sets that take back at the end what it did
         self.itimers: dict[int, object] = {}
         self.posix_timers: dict[int, object] = {}
         self.no_new_privs = False

@@ -8,6 +8,8 @@ them; a canary process; listening sockets. Nothing may have changed, come, gone,
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import socket
@@ -27,9 +29,16 @@ NAMES = sorted(path.stem for path in HERE.glob("*.c"))
 SECRET = "canary-secret"
 CONTENT = b"a file that everyone may read\n"
 
+#: Keys of System V IPC objects: of the host's, and of those that ipc.c leaves behind.
+HOST_KEY = 0x70000000 + os.getpid()
+GUEST_KEY = HOST_KEY ^ 0x10000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
 #: Other surroundings than the plain one, for the programs whose outcome depends on them.
 SURROUNDINGS = ["unprivileged", "no user namespaces", "docker, unprivileged"]
-EVERYWHERE = ["clones", "exec_host", "inherited", "kill_host", "proc_links", "sockets", "stub_numbers", "trace_host"]
+EVERYWHERE = [
+    "clones", "exec_host", "inherited", "ipc", "kill_host", "proc_links", "sockets", "stub_numbers", "trace_host"
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +54,39 @@ def hostile(public_directory: Path) -> Path:
             timeout=120,
         )
     return directory
+
+
+class HostIpc:
+    """A segment, a semaphore set and a message queue of the host, which everyone may use."""
+
+    def __init__(self) -> None:
+        make = 0o1777  # IPC_CREAT
+        self._objects = {
+            "shm": _libc.shmget(HOST_KEY, 4096, make),
+            "sem": _libc.semget(HOST_KEY, 1, make),
+            "msg": _libc.msgget(HOST_KEY, make),
+        }
+        self.before = self.state()
+
+    def state(self) -> list[str]:
+        """What the host says about them."""
+        return [
+            line
+            for kind, ident in self._objects.items()
+            for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
+            if int(line.split()[1]) == ident
+        ]
+
+    def untouched(self) -> None:
+        assert self.state() == self.before
+        assert len(self.before) == 3
+        for get, arguments in (("shmget", (0, 0)), ("semget", (0, 0)), ("msgget", (0,))):
+            assert getattr(_libc, get)(GUEST_KEY, *arguments) == -1
+            assert ctypes.get_errno() == errno.ENOENT
+
+    def close(self) -> None:
+        for kind, ident in self._objects.items():
+            getattr(_libc, f"{kind}ctl")(ident, 0, 0, 0)  # IPC_RMID; semctl takes a number before it
 
 
 class Host:
@@ -72,6 +114,7 @@ class Host:
         self.process = subprocess.Popen(
             ["sleep", "1000"], env={"PYLITEBOX_TEST_SECRET": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
+        self.ipc = HostIpc()
         self.sockets = [socket.create_server(("127.0.0.1", 0))]
         self.port: int = self.sockets[0].getsockname()[1]
         for address in (
@@ -103,6 +146,7 @@ class Host:
 
     def untouched(self) -> None:
         assert self.state() == self.before
+        self.ipc.untouched()
         assert self.process.poll() is None, "the canary process ended"
         limits = Path(f"/proc/{self.process.pid}/limits").read_text()
         assert limits == Path("/proc/self/limits").read_text(), "its limits changed"
@@ -114,6 +158,7 @@ class Host:
                 listener.accept()
 
     def close(self) -> None:
+        self.ipc.close()
         self.process.kill()
         self.process.wait()
         for listener in self.sockets:
@@ -131,7 +176,7 @@ def host() -> Iterator[Host]:
 
 def attack(runner: harness.Runner, hostile: Path, host: Host, name: str, *options: str) -> harness.Outcome:
     """Run one program, as the guest's root (more rights inside), and look at the host afterwards."""
-    arguments = [str(host.canary), str(host.outside), str(host.process.pid), str(host.port)]
+    arguments = [str(host.canary), str(host.outside), str(host.process.pid), str(host.port), str(HOST_KEY)]
     mounts = [f"--mount={hostile}:/hostile:ro", f"--mount={host.mounted}:/escape:ro", f"--mount={host.cow}:/cow:cow"]
     outcome = runner.run([f"/hostile/{name}", *arguments], *mounts, *options, timeout=harness.TIMEOUT)
     host.untouched()

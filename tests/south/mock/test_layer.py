@@ -87,7 +87,7 @@ ERRORS = {
     ("Platform", "new_process"): None,
     ("Platform", "shared_buffer"): E.ENFILE,
     ("GuestThread", "clone"): E.EAGAIN,
-    ("GuestThread", "map_file"): E.ENOMEM,
+    ("GuestThread", "change_memory"): E.ENOMEM,
     ("Memory", "read"): E.EFAULT,
     ("Memory", "read_some"): E.EFAULT,
     ("Memory", "read_cstring"): E.EFAULT,
@@ -190,7 +190,7 @@ def test_no_failure_of_the_host_is_more_than_an_errno():
     """Whatever fails: the kernel logs no internal error, everything ends, nothing stays open."""
     all_cases = cases()
     assert {case[:2] for case in all_cases} >= {
-        ("Platform", "new_process"), ("GuestThread", "clone"), ("GuestThread", "map_file"), ("Memory", "write"),
+        ("Platform", "new_process"), ("GuestThread", "clone"), ("GuestThread", "change_memory"), ("Memory", "write"),
         ("HostFile", "read_at"), ("HostDirectory", "stat"), ("HostStream", "write"), ("SharedBuffer", "write_at"),
     }  # fmt: skip
     wrong = []

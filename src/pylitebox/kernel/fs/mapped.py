@@ -30,7 +30,16 @@ class MappedFiles:
     """By :meth:`pylitebox.kernel.platform.MapSource.key`."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[int, int], _Place] = {}
+        self._places: dict[tuple[int, int], _Place | tuple[int, int, bytes]] = {}
+
+    def note_nameless(self, key: tuple[int, int], dev: int, ino: int, text: bytes) -> None:
+        """The source ``key`` has no place in the tree: this is what is shown."""
+        self._make_room()
+        self._places[key] = (dev, ino, text)
+
+    def _make_room(self) -> None:
+        if len(self._places) >= MAX_REMEMBERED:
+            del self._places[next(iter(self._places))]
 
     def note(self, key: tuple[int, int], location: Location) -> None:
         """The source ``key`` is the content of the file at ``location``."""
@@ -39,19 +48,19 @@ class MappedFiles:
             return
         places = self._places
         known = places.get(key)
-        if known is not None and known.inode() is dentry.inode and known.directory is dentry.parent:
+        if isinstance(known, _Place) and known.inode() is dentry.inode and known.directory is dentry.parent:
             if known.name == dentry.name:
                 return
-        elif known is None and len(places) >= MAX_REMEMBERED:
-            del places[next(iter(places))]
+        elif known is None:
+            self._make_room()
         inode = dentry.inode
         places[key] = _Place(location.mount, dentry.parent, dentry.name, ref(inode), inode.filesystem, inode.ino)
 
     def find(self, key: tuple[int, int], root: Location) -> tuple[int, int, bytes] | None:
         """Device, inode and path of a mapped file as seen from ``root``."""
         place = self._places.get(key)
-        if place is None:
-            return None
+        if not isinstance(place, _Place):
+            return place
         path = path_of(root, Location(place.mount, place.directory)).rstrip(b"/") + b"/" + place.name
         if place.filesystem.cache_ns is None:  # every name that was walked is known
             child = place.directory.children.get(place.name)

@@ -2,7 +2,7 @@
 
 A platform that delegates memory (native) runs mmap of anonymous memory, munmap, mprotect, mremap and madvise without
 asking us; what is left of them here serves no platform yet and says so. A file is mapped by the platform too
-(``GuestThread.map_file``); what is decided here is whether it may be.
+(``GuestThread.change_memory``); what is decided here is whether it may be.
 Missing: managed memory (for platforms that have none of their own), RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK.
 """
 
@@ -12,6 +12,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memfd import MemfdFile
+from pylitebox.kernel.platform import Map
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
 from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot, Size, UInt
@@ -64,17 +65,18 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
     if sealed and shared and prot & mm.PROT_WRITE:
         raise KernelError(E.EPERM)
     # a shared mapping of a writable file can be made writable later, without another question to us
-    return patiently(file, lambda: _map(task, file, write=shared and file.writable and not sealed))
+    write = shared and file.writable and not sealed
+    return patiently(file, lambda: _map(task, file, write, (address, length, prot, flags, offset)))
 
 
-def _map(task: Task, file: File, *, write: bool) -> int | None:
+def _map(task: Task, file: File, write: bool, call: tuple[int, int, int, int, int]) -> int | None:
     source = file.map_source()
     try:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
         if file.location is not None:
             task.kernel.mapped_files.note(source.key(), file.location)
-        return task.thread.map_file(source, write=write)
+        return task.thread.change_memory(Map(source, write, *call))
     finally:
         source.close()
 

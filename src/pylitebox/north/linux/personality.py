@@ -61,6 +61,7 @@ FAMILIES = (
     "sockets",
     "storage",
     "system",
+    "sysvipc",
     "time",
     "transfer",
     "unsupported",

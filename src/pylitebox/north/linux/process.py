@@ -7,6 +7,7 @@ from pylitebox.abi.signal import SIGCHLD
 from pylitebox.abi.wait import exited
 from pylitebox.kernel import process as life
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.exit import undo_semaphores
 from pylitebox.kernel.pidfd import PidFile
 from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.wait import Result
@@ -152,6 +153,8 @@ def unshare(task: Task, flags: CloneFlags) -> Result:
         raise KernelError(E.EINVAL)
     if flags & namespaces:
         raise KernelError(E.EPERM)
+    if flags & sd.CLONE_SYSVSEM:
+        undo_semaphores(process)
     if flags & sd.CLONE_FS:
         _unshare_fs(task)
     if flags & sd.CLONE_FILES:

@@ -11,8 +11,6 @@ _FALLBACK = "programs fall back to older calls"
 _MACHINE = "changes the machine, which a sandbox doesn't have"
 _MOUNTS = "the sandbox's mounts are given from outside"
 _MODULES = "there are no kernel modules"
-_SYSV = "System V IPC is not implemented"
-_MQUEUE = "POSIX message queues are not implemented"
 _KEYS = "there are no key rings"
 _AIO = "asynchronous I/O is not implemented"
 _NUMA = "there is one memory node"
@@ -74,24 +72,6 @@ unsupported("kexec_file_load", x86_64=320, aarch64=294, errno=E.EPERM, reason=_M
 unsupported("init_module", x86_64=175, aarch64=105, errno=E.EPERM, reason=_MODULES)
 unsupported("finit_module", x86_64=313, aarch64=273, errno=E.EPERM, reason=_MODULES)
 unsupported("delete_module", x86_64=176, aarch64=106, errno=E.EPERM, reason=_MODULES)
-unsupported("shmget", x86_64=29, aarch64=194, errno=E.ENOSYS, reason=_SYSV)
-unsupported("shmat", x86_64=30, aarch64=196, errno=E.ENOSYS, reason=_SYSV)
-unsupported("shmctl", x86_64=31, aarch64=195, errno=E.ENOSYS, reason=_SYSV)
-unsupported("shmdt", x86_64=67, aarch64=197, errno=E.ENOSYS, reason=_SYSV)
-unsupported("semget", x86_64=64, aarch64=190, errno=E.ENOSYS, reason=_SYSV)
-unsupported("semop", x86_64=65, aarch64=193, errno=E.ENOSYS, reason=_SYSV)
-unsupported("semctl", x86_64=66, aarch64=191, errno=E.ENOSYS, reason=_SYSV)
-unsupported("semtimedop", x86_64=220, aarch64=192, errno=E.ENOSYS, reason=_SYSV)
-unsupported("msgget", x86_64=68, aarch64=186, errno=E.ENOSYS, reason=_SYSV)
-unsupported("msgsnd", x86_64=69, aarch64=189, errno=E.ENOSYS, reason=_SYSV)
-unsupported("msgrcv", x86_64=70, aarch64=188, errno=E.ENOSYS, reason=_SYSV)
-unsupported("msgctl", x86_64=71, aarch64=187, errno=E.ENOSYS, reason=_SYSV)
-unsupported("mq_open", x86_64=240, aarch64=180, errno=E.ENOSYS, reason=_MQUEUE)
-unsupported("mq_unlink", x86_64=241, aarch64=181, errno=E.ENOSYS, reason=_MQUEUE)
-unsupported("mq_timedsend", x86_64=242, aarch64=182, errno=E.ENOSYS, reason=_MQUEUE)
-unsupported("mq_timedreceive", x86_64=243, aarch64=183, errno=E.ENOSYS, reason=_MQUEUE)
-unsupported("mq_notify", x86_64=244, aarch64=184, errno=E.ENOSYS, reason=_MQUEUE)
-unsupported("mq_getsetattr", x86_64=245, aarch64=185, errno=E.ENOSYS, reason=_MQUEUE)
 unsupported("add_key", x86_64=248, aarch64=217, errno=E.ENOSYS, reason=_KEYS)
 unsupported("request_key", x86_64=249, aarch64=218, errno=E.ENOSYS, reason=_KEYS)
 unsupported("keyctl", x86_64=250, aarch64=219, errno=E.ENOSYS, reason=_KEYS)

@@ -9,9 +9,18 @@ from __future__ import annotations
 from typing import Protocol
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.mman import PAGE_SIZE, PROT_READ, PROT_WRITE, TASK_SIZE, page_up
+from pylitebox.abi.mman import (
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_SHARED,
+    PAGE_SIZE,
+    PROT_READ,
+    PROT_WRITE,
+    TASK_SIZE,
+    page_up,
+)
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import Area
+from pylitebox.kernel.platform import Area, Map, Unmap
 
 #: Where mappings go that are given no address.
 MMAP_BASE = 0x7F0000000000
@@ -97,6 +106,23 @@ class MockMemory:
         self._areas.append(MockArea(address, address + size, prot, content, offset, shared=shared))
         self._areas.sort(key=lambda area: area.start)
         return address
+
+    def change(self, change: Map | Unmap) -> int:
+        """What the kernel orders; the address, 0, or a negative errno."""
+        if isinstance(change, Unmap):
+            self.unmap(change.address, page_up(change.size))
+            return 0
+        start, end = change.address, change.address + page_up(change.size)
+        if change.flags & MAP_FIXED_NOREPLACE and any(a.start < end and start < a.end for a in self._areas):
+            return -E.EEXIST
+        return self.map(
+            change.size,
+            address=change.address if change.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) else 0,
+            prot=change.prot,
+            content=change.source,  # type: ignore[arg-type]
+            offset=change.offset,
+            shared=bool(change.flags & MAP_SHARED),
+        )
 
     def unmap(self, address: int, size: int) -> None:
         """Drop what is mapped in a range of whole pages."""

@@ -26,8 +26,10 @@ from pylitebox.south.mock.guest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.image import Image
-    from pylitebox.kernel.platform import Area, MapSource, Memory
+    from pylitebox.kernel.platform import Area, Map, Memory, Unmap
     from pylitebox.kernel.task import Task
     from pylitebox.south.mock.memory import MockMemory
     from pylitebox.south.mock.platform import MockPlatform
@@ -40,7 +42,6 @@ _ARGUMENTS = (RDI, RSI, RDX, _R10, _R8, _R9)
 _SITES = 0x200000000
 _NR_EXIT, _NR_EXIT_GROUP, _NR_RT_SIGRETURN = 60, 231, 15
 _NR_CLONE, _NR_FORK, _NR_VFORK = 56, 57, 58
-_MAP_SHARED, _MAP_FIXED = 0x01, 0x10
 
 
 class MockContext:
@@ -180,16 +181,12 @@ class MockThread:
         self._start = program
         self._ready()
 
-    def map_file(self, source: MapSource, *, write: bool) -> int | None:
-        address, size, prot, flags, _, offset = (self.context.gregs[r] for r in _ARGUMENTS)
-        return self.space.map(
-            size,
-            address=address if flags & _MAP_FIXED else 0,
-            prot=prot,
-            content=source,  # type: ignore[arg-type]
-            offset=offset,
-            shared=bool(flags & _MAP_SHARED),
-        )
+    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+        result = self.space.change(change)
+        if done is None:
+            return result
+        done(result)
+        return None
 
     def attend(self, *, waits: bool) -> None:
         """Masks change only by calls here."""

@@ -7,7 +7,7 @@ REQUEST = 0x7079626F80001B0C
 SAFE_POINT = 1
 FORWARD = 2
 SIGRETURN = 3
-MMAP = 4
+MEMORY = 4
 HELLO = 5
 VFORK = 6
 TEMPLATE = 7
@@ -15,10 +15,11 @@ FRESH = 8
 LOADED = 9
 SIGACTION = 10
 CLONE_FAILED = 11
+DONE = 12
 REQUEST_NAMES = {
     value: name
     for name, value in list(globals().items())
-    if isinstance(value, int) and 0 < value < 12 and name.isupper()
+    if isinstance(value, int) and 0 < value < 13 and name.isupper()
 }
 
 STEP_ZERO = 0x10001
@@ -32,13 +33,16 @@ PLAN_CONTEXT = 0x1800
 PLAN_SPACE = 0x1F00
 
 BLOCK_SIZE = 0x8000
-#: struct block: tid, clone_flags, spare, actions, mask; then its own struct actions, which starts with attention.
+#: struct block: tid, clone_flags, spare, actions, mask; then its own struct actions, which starts with attention, and a
+#: host call to be made: its number, four arguments, whether the outcome is asked for, the sixth argument.
 WORD = struct.Struct("<Q")
 BLOCK_HEAD = struct.Struct("<QQ")
 BLOCK_SPARE = 16
 BLOCK_MASK = 32
 BLOCK_ACTIONS = 64
 ACTION_SIZE = 32
+BLOCK_CALL = BLOCK_ACTIONS + 65 * ACTION_SIZE
+CALL = struct.Struct("<7Q")
 
 #: Host descriptors that a guest process may hold for the moment of a mapping (RLIMIT_NOFILE of the guests).
 MAX_FD = 16

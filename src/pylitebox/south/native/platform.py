@@ -27,12 +27,13 @@ from pylitebox.south.native.launch import Launch, NamespacesRefused, StartError,
 from pylitebox.south.native.layout import (
     BLOCK_HEAD,
     CLONE_FAILED,
+    DONE,
     FORWARD,
     FRESH,
     HELLO,
     KICK,
     LOADED,
-    MMAP,
+    MEMORY,
     REQUEST,
     SAFE_POINT,
     SIGACTION,
@@ -303,7 +304,7 @@ class NativePlatform:
         except KernelError:
             self.lose(thread)
             return
-        forwarded = thread.request in (FORWARD, MMAP, SIGACTION)
+        forwarded = thread.request in (FORWARD, MEMORY, SIGACTION)
         thread.frame = thread.request = 0
         if thread.kick_wanted:  # asked for while frames were built: once more, from outside
             thread.kick_wanted = False
@@ -331,7 +332,7 @@ class NativePlatform:
             self._end_intruder(thread.host_tid)
             return
         try:
-            if request in (FORWARD, MMAP, SIGACTION):
+            if request in (FORWARD, MEMORY, SIGACTION):
                 self._forwarded(thread, task, request, args[2])
             elif request == SAFE_POINT:
                 self._safe_point(thread, task, args[2], args[3])
@@ -339,6 +340,10 @@ class NativePlatform:
                 context = SignalContext(thread.memory, args[2])
                 thread.request, thread.frame = request, args[2]
                 self._finish_safe_point(thread, context, self.events.sigreturn(task, context))
+            elif request == DONE and thread.done is not None:
+                done, thread.done = thread.done, None
+                thread.request, thread.frame = MEMORY, args[2]
+                done(args[4] - (1 << 64) if args[4] >> 63 else args[4])
             elif request == VFORK and args[2] < 1 << 31:
                 self._reply(thread, self.events.vfork_wait(task, args[2]))
             elif request == CLONE_FAILED:

@@ -251,7 +251,7 @@ GUEST: tuple[Rule, ...] = (
     Rule("rseq", (), refuse(E.ENOSYS), "the host would write host facts into guest memory"),
     *(
         Rule(name, (), TRAP, "needs all registers, or a part that only the thread itself can do")
-        for name in ("fork", "vfork", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "brk")
+        for name in ("fork", "vfork", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "brk", "shmat", "shmdt")
     ),
     *(
         Rule(name, (), TRAP, "the sender is at its safe point already when the signal is delivered")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -17,14 +18,17 @@ from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import UNBLOCKABLE
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import NO_MEMORY, Area, MapSource
+from pylitebox.kernel.platform import NO_MEMORY, Area, Map, Unmap
 from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
+    BLOCK_CALL,
     BLOCK_MASK,
     BLOCK_SPARE,
+    CALL,
     KICK,
+    MEMORY,
     PLAN_CONTEXT,
     PLAN_SPACE,
     PLAN_STEPS,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
 _NR_EXIT_GROUP = 231
 _NR_MMAP = 9
+_NR_MUNMAP = 11
 _NR_CLOSE = 3
 _MAP_FIXED_PRIVATE = 0x12
 _MAP_FIXED_ANONYMOUS = 0x4032  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
@@ -78,6 +83,7 @@ class NativeThread:
         "child_block",
         "clone_flags",
         "deadline",
+        "done",
         "frame",
         "held",
         "host_tid",
@@ -107,6 +113,7 @@ class NativeThread:
         self.frame = 0  # address of the ucontext of that request
         self.block = 0  # address of its own block, once it has reported in
         self.child_block = 0  # address of the block for the child it is cloning
+        self.done: Callable[[int], None] | None = None  # who is told what a change of memory gave
         self.known_mask: int | None = 0  # the mask until the thread runs; None from then on: it is in the block
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
@@ -150,10 +157,24 @@ class NativeThread:
             pass
         self.platform.forget_process(process)
 
-    def map_file(self, source: MapSource, *, write: bool) -> int | None:
-        fd = source.descriptor(write=write)  # type: ignore[attr-defined]
-        self.platform.listener.inject(self.ident, fd, answer=True)
+    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+        if self.request != MEMORY:  # a forged request: the stub forwards such calls otherwise
+            raise KernelError(E.ENOSYS)
+        report, listener = done is not None, self.platform.listener
+        if isinstance(change, Map):
+            source, write, address, size, prot, flags, offset = change
+            call = CALL.pack(_NR_MMAP, address, size, prot, flags, report, offset)
+            fd = source.descriptor(write=write)  # type: ignore[attr-defined]
+            self.memory.poke(self.block + BLOCK_CALL, call)
+            listener.inject(self.ident, fd, answer=True)
+        else:
+            self.memory.poke(self.block + BLOCK_CALL, CALL.pack(_NR_MUNMAP, *change, 0, 0, report, 0))
+            listener.send(self.ident, 0)
+        self.done = done
         self.frame = self.request = 0
+        if self.kick_wanted:  # asked for while it stood: once more, from outside
+            self.kick_wanted = False
+            self.kick()
         return None
 
     def action_changed(self, signo: int, action: bytes) -> None:

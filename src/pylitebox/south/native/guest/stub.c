@@ -37,8 +37,8 @@ typedef unsigned long u64;
 #define EXIT_STARTUP 120
 
 enum request {
-    REQ_SAFE_POINT = 1, REQ_FORWARD, REQ_SIGRETURN, REQ_MMAP, REQ_HELLO, REQ_VFORK, REQ_TEMPLATE, REQ_FRESH, REQ_LOADED,
-    REQ_SIGACTION, REQ_CLONE_FAILED
+    REQ_SAFE_POINT = 1, REQ_FORWARD, REQ_SIGRETURN, REQ_MEMORY, REQ_HELLO, REQ_VFORK, REQ_TEMPLATE, REQ_FRESH, REQ_LOADED,
+    REQ_SIGACTION, REQ_CLONE_FAILED, REQ_DONE
 };
 enum step { STEP_ZERO = 0x10001, STEP_COPY, STEP_ENTER, STEP_END };
 
@@ -57,6 +57,7 @@ struct block {                // of a thread
     u64 mask;                 // the signals that the guest has blocked
     u64 unused[3];
     struct actions own;
+    u64 call[7];              // a host call that the supervisor wants made, see memory_guest(); call[0] == 0: none
 };
 
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
@@ -282,6 +283,26 @@ static u64 brk_guest(ucontext_t *uc) {
     return SPACE->brk = new;
 }
 
+// mmap of a file, shmat, shmdt: host calls that only the thread itself can make, named by the supervisor one by one. The
+// answer to a request is the descriptor of a mapping, which is injected with exactly the access that the guest has; it
+// stands for the fifth argument, in whose place call[5] says whether the outcome is asked for.
+static long memory_guest(ucontext_t *uc) {
+    struct block *b = block_of(uc);
+    u64 *call = b->call;
+    call[0] = 0;
+    long r = ASK(REQ_MEMORY, uc, b->actions);
+    while (r >= 0 && call[0]) {
+        long done = syscall6(call[0], call[1], call[2], call[3], call[4], r, call[6]);
+        if (call[0] == SYS_mmap)
+            SYS(SYS_close, r);
+        if (!call[5])
+            return done;
+        call[0] = 0;
+        r = ASK(REQ_DONE, uc, b->actions, done);
+    }
+    return r;
+}
+
 static void handler(int signo, siginfo_t *info, void *context) {
     (void)info;
     ucontext_t *uc = context;
@@ -307,15 +328,11 @@ static void handler(int signo, siginfo_t *info, void *context) {
     case SYS_rt_sigaction:
         REG(RAX) = sigaction_guest(uc);
         return;
-    case SYS_mmap: {
-        long fd = ASK(REQ_MMAP, uc, b->actions); // injects a descriptor of exactly the access the guest has
-        if (fd >= 0) {
-            REG(RAX) = SYS(SYS_mmap, REG(RDI), REG(RSI), REG(RDX), REG(R10), fd, REG(R9));
-            SYS(SYS_close, fd);
-        } else
-            REG(RAX) = fd;
+    case SYS_mmap:
+    case SYS_shmat:
+    case SYS_shmdt:
+        REG(RAX) = memory_guest(uc);
         return;
-    }
     case SYS_rt_sigprocmask:
         sigprocmask_guest(uc);
         return;
