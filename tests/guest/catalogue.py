@@ -66,7 +66,7 @@ PYTHON_INPUT = {
 
 NEEDS = {
     "tools make": ("make",), "tools gcc": ("gcc",), "tools gawk": ("gawk",), "tools mawk": ("mawk",),
-    "tools tar": ("xz",), "tools gzip": ("xz",), "python-modules venv": (PYTHON,),
+    "tools tar": ("xz",), "tools gzip": ("xz",), "tools ipcs": ("ipcs",), "python-modules venv": (PYTHON,),
 }  # fmt: skip
 TIMEOUTS = {"python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0}
 

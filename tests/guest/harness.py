@@ -34,6 +34,7 @@ TIMEOUT = float(os.environ.get("PYLITEBOX_TEST_TIMEOUT", "60"))
 PACKAGES = {
     "busybox": "busybox-static", "gcc": "gcc", "make": "make", "perl": "perl", "gawk": "gawk", "mawk": "mawk",
     "xz": "xz-utils", "/usr/bin/python3": "python3", "setpriv": "util-linux", "taskset": "util-linux",
+    "ipcs": "util-linux",
 }  # fmt: skip
 
 

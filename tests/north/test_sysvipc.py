@@ -1,5 +1,6 @@
 """System V IPC, on the host and on our kernel alike where no test has to wait; what is made is always removed."""
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,9 @@ from pylitebox.abi import ipc
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.exit import exit_process
+from pylitebox.kernel.fs.procfs import ProcFs
 from tests.north.bench import PARKED, Bench, Guest
+from tests.north.calls import read
 from tests.north.conftest import AnyGuest
 
 #: A key that nobody else on the host uses.
@@ -554,3 +557,72 @@ def test_rights_of_a_segment(bench: Bench) -> None:
     assert stranger("shmat", ident, 0, ipc.SHM_RDONLY | ipc.SHM_EXEC) == -E.EACCES
     assert stranger("shmctl", ident, ipc.SHM_LOCK, 0) == -E.EPERM
     assert [write for _, write in stranger.thread.mapped] == [False]
+
+
+# -- /proc ----------------------------------------------------------------------------------------------------
+
+
+def contents(g: AnyGuest, path: str) -> bytes:
+    fd = g("openat", fc.AT_FDCWD, path, fc.O_RDONLY)
+    data = read(g, fd, 1 << 16)
+    assert isinstance(data, bytes)
+    g("close", fd)
+    return data
+
+
+@pytest.fixture
+def proc(g: AnyGuest) -> AnyGuest:
+    if isinstance(g, Guest):
+        namespace = g.bench.kernel.namespace
+        assert namespace is not None
+        namespace.make_directories(b"/proc")
+        namespace.mount(ProcFs(g.bench.kernel), b"/proc")
+    return g
+
+
+def test_proc_lists_them(proc: AnyGuest, make: Make) -> None:
+    g = proc
+    sem, msg = make("semget", KEY, 7, ipc.IPC_CREAT | 0o640), make("msgget", 0, 0o1600)
+    shm = make("shmget", -2, 5000, ipc.IPC_CREAT | 0o600)
+    send(g, msg, 1, b"hello")
+    semop(g, sem, (0, 1, 0))
+    at = g("shmat", shm, 0, 0)
+    assert g("pread64", g("memfd_create", "", 0), at, 0, 0) == 0
+    me, uid, gid = g("getpid"), g("geteuid"), g("getegid")
+    owners = f"{uid:5} {gid:5} {uid:5} {gid:5}"
+    expected = {
+        "sem": (sem, f"{KEY:10} {sem:10}   640          7 {owners} "),
+        "msg": (msg, f"         0 {msg:10}   600           5          1 {me:5}     0 {owners} "),
+        "shm": (shm, f"        -2 {shm:10}   600                  5000 {me:5} {me:5}      1 {owners} "),
+    }
+    for kind, (ident, beginning) in expected.items():
+        head, *lines = contents(g, f"/proc/sysvipc/{kind}").decode().splitlines()
+        assert HEADS[kind] == head
+        line = next(line for line in lines if int(line.split()[1]) == ident)
+        assert line.startswith(beginning)
+        rest = line[len(beginning) :]
+        times = {"sem": f"{T} {T}", "msg": f"{T} {NEVER} {T}", "shm": f"{T} {NEVER} {T} {P} {P}"}[kind]
+        assert re.fullmatch(times, rest)
+    assert g("shmdt", at) == 0
+
+
+#: A time, no time yet, a number of bytes.
+T, NEVER, P = r"\d{10}", " {9}0", r"[ \d]{21}"
+HEADS = {
+    "sem": "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime",
+    "msg": "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime"
+    "      rtime      ctime",
+    "shm": "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime"
+    "      dtime      ctime                   rss                  swap",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("kernel/sem", "32000\t1024000000\t500\t32000\n"), ("kernel/msgmax", "8192\n"), ("kernel/msgmnb", "16384\n"),
+    ("kernel/msgmni", "32000\n"), ("kernel/shmmni", "4096\n"), ("kernel/shmmax", "18446744073692774399\n"),
+    ("kernel/shmall", "18446744073692774399\n"), ("fs/mqueue/msg_max", "10\n"), ("fs/mqueue/msg_default", "10\n"),
+    ("fs/mqueue/msgsize_max", "8192\n"), ("fs/mqueue/msgsize_default", "8192\n"), ("fs/mqueue/queues_max", "256\n"),
+])  # fmt: skip
+def test_limits_in_proc(proc: AnyGuest, path: str, text: str) -> None:
+    """The host's are those that a kernel starts with."""
+    assert contents(proc, f"/proc/sys/{path}") == text.encode()

@@ -93,6 +93,7 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
         _show_system(kernel, view)
     _mount(namespace, DevFs(kernel), b"/dev", MS_NOSUID)
     _mount(namespace, TmpFs(kernel, mode=0o1777), b"/dev/shm")
+    _mount(namespace, kernel.ipc.mqueues, b"/dev/mqueue")
     _mount(namespace, ProcFs(kernel), b"/proc")
     wanted: list[tuple[bytes, FileSystem]] = [
         (path, TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1])) for path, size in view.tmpfs

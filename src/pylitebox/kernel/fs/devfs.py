@@ -1,6 +1,6 @@
 """/dev: an in-memory file system with the device nodes and links that programs expect (kernel/devices.py).
 
-Missing: pseudo-terminals (pts is empty, there is no ptmx) and POSIX message queues.
+Missing: pseudo-terminals (pts is empty, there is no ptmx).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LINKS = (
 
 
 class DevFs(TmpFs):
-    """A new /dev. ``shm`` and ``pts`` are empty directories to mount on."""
+    """A new /dev. ``shm``, ``mqueue`` and ``pts`` are empty directories to mount on."""
 
     name = "devtmpfs"
 
@@ -44,4 +44,5 @@ class DevFs(TmpFs):
         for name, target in _LINKS:
             root.symlink(name, target, cred)
         root.mkdir(b"shm", 0o1777, cred)
+        root.mkdir(b"mqueue", 0o755, cred)
         root.mkdir(b"pts", 0o755, cred)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
+from pylitebox.abi import ipc, mqueue
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.credentials import NGROUPS_MAX
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.proc_files import Text
+from pylitebox.kernel.ipc import status
 from pylitebox.kernel.pipe import PIPE_MAX_SIZE
 from pylitebox.kernel.version import OSRELEASE, OSTYPE, VERSION
 
@@ -42,7 +44,7 @@ def _cpuinfo(kernel: Kernel) -> bytes:
 
 
 def _filesystems(kernel: Kernel) -> bytes:
-    return b"".join(b"nodev\t%s\n" % name for name in (b"tmpfs", b"proc", b"devtmpfs", b"overlay"))
+    return b"".join(b"nodev\t%s\n" % name for name in (b"tmpfs", b"proc", b"devtmpfs", b"mqueue", b"overlay"))
 
 
 def _loadavg(kernel: Kernel) -> bytes:
@@ -124,12 +126,24 @@ SYSTEM: dict[bytes, object] = {
     b"mounts": b"self/mounts",
     b"stat": _computed(_stat),
     b"swaps": _said(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    b"sysvipc": {
+        b"msg": _computed(status.queues),
+        b"sem": _computed(status.semaphores),
+        b"shm": _computed(status.segments),
+    },
     b"uptime": _computed(_uptime),
     b"version": _said(b"%s version %s %s\n" % (OSTYPE, OSRELEASE, VERSION)),
     b"sys": {
         b"fs": {
             b"file-max": _said(b"9223372036854775807\n"),
             b"file-nr": _said(b"0\t0\t9223372036854775807\n"),
+            b"mqueue": {
+                b"msg_default": _said(b"%d\n" % mqueue.DFLT_MSG),
+                b"msg_max": _said(b"%d\n" % mqueue.DFLT_MSGMAX),
+                b"msgsize_default": _said(b"%d\n" % mqueue.DFLT_MSGSIZE),
+                b"msgsize_max": _said(b"%d\n" % mqueue.DFLT_MSGSIZEMAX),
+                b"queues_max": _said(b"%d\n" % mqueue.DFLT_QUEUESMAX),
+            },
             b"nr_open": _said(b"%d\n" % NR_OPEN),
             b"pipe-max-size": _said(b"%d\n" % PIPE_MAX_SIZE),
         },
@@ -138,6 +152,9 @@ SYSTEM: dict[bytes, object] = {
             b"core_pattern": _said(b"core\n"),
             b"domainname": _computed(lambda kernel: kernel.domainname + b"\n"),
             b"hostname": Text(0o644, lambda kernel, process, task: kernel.hostname + b"\n", _set_hostname),
+            b"msgmax": _said(b"%d\n" % ipc.MSGMAX),
+            b"msgmnb": _said(b"%d\n" % ipc.MSGMNB),
+            b"msgmni": _said(b"%d\n" % ipc.MSGMNI),
             b"ngroups_max": _said(b"%d\n" % NGROUPS_MAX),
             b"osrelease": _said(OSRELEASE + b"\n"),
             b"ostype": _said(OSTYPE + b"\n"),
@@ -151,6 +168,10 @@ SYSTEM: dict[bytes, object] = {
                 b"uuid": _computed(lambda kernel: _uuid(kernel.platform.random(16))),
             },
             b"randomize_va_space": _said(b"2\n"),
+            b"sem": _said(b"%d\t%d\t%d\t%d\n" % (ipc.SEMMSL, ipc.SEMMNS, ipc.SEMOPM, ipc.SEMMNI)),
+            b"shmall": _said(b"%d\n" % ipc.SHMALL),
+            b"shmmax": _said(b"%d\n" % ipc.SHMMAX),
+            b"shmmni": _said(b"%d\n" % ipc.SHMMNI),
             b"threads-max": _computed(lambda kernel: b"%d\n" % kernel.limits.threads),
             b"version": _said(VERSION + b"\n"),
         },

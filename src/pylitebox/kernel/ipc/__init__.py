@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.fs.content import Budget
+from pylitebox.kernel.ipc.mqueue import MqueueFs
 from pylitebox.kernel.ipc.msg import MessageQueues
 from pylitebox.kernel.ipc.sem import Semaphores
 from pylitebox.kernel.ipc.shm import Segments
@@ -26,3 +27,4 @@ class Ipc:
         self.semaphores = Semaphores(self.memory)
         self.queues = MessageQueues(self.memory)
         self.segments = Segments()
+        self.mqueues = MqueueFs(kernel)

@@ -50,6 +50,11 @@ class Segment(IpcObject):
     def pages(self) -> int:
         return page_up(self.size) // PAGE_SIZE
 
+    @property
+    def resident_pages(self) -> int:
+        """Pages that may be in use: none before the first attachment."""
+        return self.pages if self._buffer is not None else 0
+
     def buffer(self) -> SharedBuffer:
         """What guests map; ENFILE, ENOMEM."""
         if self._buffer is None:

@@ -51,6 +51,7 @@ FAMILIES = (
     "limits",
     "memory",
     "metadata",
+    "mqueue",
     "opening",
     "opening",
     "pipes",

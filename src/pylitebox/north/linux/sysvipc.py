@@ -235,7 +235,9 @@ def _pack_segment(found: Segment) -> bytes:
     "shmctl",
     x86_64=31,
     aarch64=195,
-    support=Partial("shm_nattch counts other processes' munmap(2) of a segment at their end only; resident pages: all"),
+    support=Partial(
+        "munmap(2) by other processes is seen at their end only; all pages of an attached one count as used"
+    ),
 )
 def shmctl(task: Task, ident: Int, command: Int, address: Address) -> Result:
     segments = task.kernel.ipc.segments
@@ -246,8 +248,9 @@ def shmctl(task: Task, ident: Int, command: Int, address: Address) -> Result:
         task.memory.write(address, ipc.SHMINFO.pack(*limits))
         return segments.highest
     if command == ipc.SHM_INFO:
-        pages = segments.pages
-        task.memory.write(address, ipc.SHM_INFO_STRUCT.pack(len(segments.objects), pages, pages, 0, 0, 0))
+        resident = sum(segment.resident_pages for segment in segments.objects.values())
+        info = ipc.SHM_INFO_STRUCT.pack(len(segments.objects), segments.pages, resident, 0, 0, 0)
+        task.memory.write(address, info)
         return segments.highest
     if command in (ipc.IPC_STAT, ipc.SHM_STAT, ipc.SHM_STAT_ANY):
         by_index = command != ipc.IPC_STAT
