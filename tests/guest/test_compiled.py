@@ -1,4 +1,4 @@
-"""Compiled programs that print what they saw: signals, threads, memory, processes. The host's output is expected."""
+"""Compiled programs print what they saw: signals, threads, memory, processes, IPC. The host's output is expected."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ GUEST = "/opt/programs"
 
 
 @pytest.mark.parametrize("fast", ["1", "0"])
-@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes", "sysvipc"])
+@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes", "sysvipc", "mqueue"])
 def test_equals_the_host(runner: Runner, programs: Path, name: str, fast: str) -> None:
     runner.mounts[programs] = GUEST
     runner.prefix = ["env", f"PYLITEBOX_FAST={fast}"]

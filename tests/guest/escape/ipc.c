@@ -42,14 +42,37 @@ int main(int argc, char **argv) {
     // Outcomes that nobody asked for, and forged ones while a change is under way.
     for (int i = 0; i < 20; i++)
         IN_CHILD({
-            if (fork() == 0)
+            if (fork() == 0) {
                 for (int n = 0; n < 100; n++)
                     RAW(SYS_lseek, REQUEST, 12, area, area, (long)n << 40, 0);
+                _exit(0);
+            }
             for (int n = 0; n < 50; n++) {
                 long at = RAW(SYS_shmat, shm, 0, 0);
                 RAW(SYS_lseek, REQUEST, 12, area, area, at, 0), RAW(SYS_lseek, REQUEST, 4, area, area, 0, 0);
                 RAW(SYS_shmdt, at);
             }
         });
+    // A change that is ordered by a forged request and never made: the next call must be the outcome, or is the last.
+    static unsigned long frame[120];
+    frame[13] = shm, frame[18] = SYS_shmat; // rdi, rax
+    for (int i = 0; i < 6; i++) {
+        int status = IN_CHILD({
+            if (RAW(SYS_lseek, REQUEST, 4, frame, area, 0, 0) < 0)
+                _exit(3);
+            switch (i) {
+            case 0: RAW(SYS_lseek, REQUEST, 12, frame, area, 1, 0); _exit(9); // the outcome is the guest's word
+            case 1: RAW(SYS_getppid);
+            case 2: RAW(SYS_lseek, REQUEST, 4, frame, area, 0, 0);
+            case 3: RAW(SYS_lseek, REQUEST, 12, -1, -1, -12, 0); _exit(9);
+            case 4: RAW(SYS_shmat, shm, 0, 0);
+            case 5: fork();
+            }
+        });
+        if (i == 0 || i == 3 ? !WIFEXITED(status) || WEXITSTATUS(status) != 9 : !WIFSIGNALED(status))
+            escaped("case %d ended with %x", i, status);
+    }
+    if (shmctl(shm, IPC_STAT, (void *)area) || *(long *)(area + 88))
+        escaped("%ld are still attached", *(long *)(area + 88));
     contained();
 }

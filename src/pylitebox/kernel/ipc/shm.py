@@ -73,8 +73,8 @@ class Segment(IpcObject):
         """What the areas that map it say."""
         return self._buffer.key() if self._buffer is not None else None
 
-    def attach(self, pid: int) -> None:
-        self.attached += 1
+    def attach(self, pid: int, count: int = 1) -> None:
+        self.attached += count
         self.atime, self.lpid = self.now(), pid
 
     def detach(self, pid: int, count: int) -> None:
@@ -165,18 +165,12 @@ class Attachments:
         else:
             segment.attached += count - before
 
-    def recount(self, segment: Segment, areas: list[Area], pid: int) -> None:
-        """The guest may have unmapped or split mappings without telling us."""
-        source = segment.source()
-        self.set(segment, sum(area.source == source for area in areas), pid)
-
     def copy(self, pid: int) -> Attachments:
         """The address space was copied by fork(2)."""
         new = Attachments()
         for segment, count in self.counts.items():
             new.counts[segment] = count
-            for _ in range(count):
-                segment.attach(pid)
+            segment.attach(pid, count)
         return new
 
     def release(self, pid: int) -> None:
@@ -197,7 +191,13 @@ def recount(task: Task, segment: Segment) -> None:
     """Before a question about a segment: what the caller's own address space maps of it now."""
     attachments = task.process.layout.attachments
     if attachments is not None and segment in attachments.counts and task.thread is not None:
-        attachments.recount(segment, task.thread.areas(), task.process.pid)
+        attachments.set(segment, _count(segment, task.thread.areas()), task.process.pid)
+
+
+def _count(segment: Segment, areas: list[Area]) -> int:
+    """How many areas map the segment: the guest may have unmapped or split some without telling us."""
+    source = segment.source()
+    return sum(area.source == source for area in areas)
 
 
 class _Outcome:
@@ -221,7 +221,7 @@ def _change(task: Task, change: Map | Unmap) -> Generator[Wait, bool, int]:
     while outcome.result is None:
         yield Wait(outcome.queue, interruptible=False)
     if outcome.result < 0:
-        raise KernelError(min(-outcome.result, 4095))
+        raise KernelError(-outcome.result if -outcome.result in E.NAMES else E.EINVAL)
     return outcome.result
 
 
@@ -266,7 +266,7 @@ def detach(task: Task, address: int) -> Blocking:
     segment, gone = found
     for area in gone:
         yield from _change(task, Unmap(area.start, area.end - area.start))
-    _attachments(task).recount(segment, [area for area in areas if area not in gone], task.process.pid)
+    _attachments(task).set(segment, _count(segment, areas) - len(gone), task.process.pid)
     return 0
 
 

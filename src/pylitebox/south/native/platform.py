@@ -258,6 +258,9 @@ class NativePlatform:
         if number == _NR_LSEEK and args[0] == REQUEST:
             self._request(thread, args)
             return
+        if thread.done is not None:
+            self.lose(thread)  # the stub does what it was told and says so: only hostile code gets here
+            return
         task = thread.task
         if task is None:  # a process that should be waiting for its program
             self._end_intruder(tid)
@@ -330,6 +333,9 @@ class NativePlatform:
         task = thread.task
         if task is None:
             self._end_intruder(thread.host_tid)
+            return
+        if thread.done is not None and request != DONE:
+            self.lose(thread)
             return
         try:
             if request in (FORWARD, MEMORY, SIGACTION):
