@@ -164,6 +164,28 @@ def test_who_is_told(g: AnyGuest, make: Make) -> None:
     assert g("mq_notify", fd, sigevent(mq.SIGEV_NONE, 0)) == 0, "any close of the queue by its process ends it"
 
 
+def test_a_cookie_comes_back(g: AnyGuest, make: Make) -> None:
+    """What mq_notify(3) makes of SIGEV_THREAD."""
+    fd = make()
+    netlink = g("socket", 16, 3, 0)
+    cookie = g.place(bytes(range(32)))
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, 0x7FFF, cookie)) == -E.EBADF
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, fd, cookie)) == -E.ENOTSOCK
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, g("socket", 1, 2, 0), cookie)) == -E.EINVAL
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, netlink, 0)) == -E.EFAULT
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, netlink, cookie)) == 0
+    assert g("recvfrom", netlink, bytearray(64), 64, 0x40, 0, 0) == -E.EAGAIN
+    assert send(g, fd, b"x") == 0
+    assert events(g, netlink) & po.POLLIN
+    data = bytearray(64)
+    assert g("recvfrom", netlink, data, 64, 0x40, 0, 0) == 32
+    assert data[:32] == bytes(range(31)) + b"\1"
+    assert g("mq_notify", fd, sigevent(mq.SIGEV_THREAD, netlink, cookie)) == 0
+    assert g("mq_notify", fd, 0) == 0
+    assert g("recvfrom", netlink, data, 64, 0x40, 0, 0) == 32
+    assert data[31] == mq.NOTIFY_REMOVED
+
+
 def test_a_signal_tells_of_a_message(bench: Bench) -> None:
     a, b, waiting = (bench.guest() for _ in range(3))
     fds = [guest("mq_open", NAME, RDWR, 0o600, 0) for guest in (a, b, waiting)]

@@ -226,8 +226,21 @@ def test_unix_messages_of_packets(g: AnyGuest) -> None:
 
 def test_only_unix_is_there(bench: Bench) -> None:
     g = bench.guest()
-    for family in (so.AF_INET, so.AF_INET6, so.AF_NETLINK):
+    for family in (so.AF_INET, so.AF_INET6):
         assert g("socket", family, so.SOCK_STREAM, 0) == -E.EAFNOSUPPORT
+
+
+def test_netlink_is_there_for_message_queues_only(bench: Bench) -> None:
+    g = bench.guest()
+    assert g("socket", so.AF_NETLINK, so.SOCK_STREAM, 0) == -E.ESOCKTNOSUPPORT
+    assert g("socket", so.AF_NETLINK, so.SOCK_RAW, 9) == -E.EPROTONOSUPPORT
+    fd = g("socket", so.AF_NETLINK, so.SOCK_RAW | so.SOCK_CLOEXEC | so.SOCK_NONBLOCK, 0)
+    address = struct.pack("<HHII", so.AF_NETLINK, 0, 0, 0)
+    assert g("bind", fd, address, len(address)) == -E.EAFNOSUPPORT
+    assert g("sendto", fd, b"x", 1, 0, address, len(address)) == -E.EAFNOSUPPORT
+    assert g("write", fd, b"x", 1) == -E.EINVAL
+    assert g("recvfrom", fd, bytearray(8), 8, 0, 0, 0) == -E.EAGAIN
+    assert g("read", fd, bytearray(8), 8) == -E.EAGAIN
 
 
 def test_a_full_stream_blocks_its_writer(bench: Bench) -> None:

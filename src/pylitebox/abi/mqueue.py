@@ -22,6 +22,10 @@ TREE_NODE_SIZE = 48
 SIGEV_SIGNAL = 0
 SIGEV_NONE = 1
 SIGEV_THREAD = 2
+NOTIFY_COOKIE_LEN = 32
+#: What the last byte of a cookie becomes.
+NOTIFY_WOKENUP = 1
+NOTIFY_REMOVED = 2
 
 #: struct mq_attr: flags, maxmsg, msgsize, curmsgs, (reserved).
 MQ_ATTR = struct.Struct("<4q32x")

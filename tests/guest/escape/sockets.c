@@ -29,8 +29,14 @@ int main(int argc, char **argv) {
     for (int family = 2; family < 48; family++) // AF_ALG, AF_VSOCK, AF_NETLINK, AF_PACKET, ...
         for (int type = 1; type < 6; type++) {
             long r = STUB_RAW(SYS_socket, family, type, 0);
-            if (r >= 0 && (family == 38 || family == 40 || family == 16 || family == 17))
+            if (r >= 0 && (family == 38 || family == 40 || family == 17))
                 escaped("a socket of family %d", family);
+            // The kernel's own, for mq_notify(3): nobody answers what it asks (RTM_GETLINK, a dump of all interfaces).
+            unsigned ask[8] = {32, 0x3010012}, to[3] = {AF_NETLINK};
+            if (r >= 0 && family == AF_NETLINK &&
+                (bind(r, (void *)to, 12) == 0 || sendto(r, ask, 32, 0, (void *)to, 12) >= 0 || write(r, ask, 32) >= 0 ||
+                 recv(r, ask, 32, MSG_DONTWAIT) >= 0 || STUB_RAW(SYS_sendto, r, ask, 32, 0, to, 12) >= 0))
+                escaped("netlink");
         }
     contained();
 }

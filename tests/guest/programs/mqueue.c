@@ -2,6 +2,7 @@
 #include "check.h"
 #include <mqueue.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 
 static char name[64], text[64];
@@ -10,6 +11,12 @@ static void count(int signo) { (void)signo, seen++; }
 static void told(int signo, siginfo_t *i, void *context) {
     (void)context;
     printf("signal %d code %d value %d\n", signo, i->si_code, i->si_value.sival_int);
+}
+static sem_t ran;
+static int told_value;
+static void in_a_thread(union sigval value) {
+    told_value = value.sival_int;
+    sem_post(&ran);
 }
 static void alarm_in(long us, int flags) {
     struct sigaction action = {.sa_handler = count, .sa_flags = flags};
@@ -125,8 +132,15 @@ int main(void) {
     }
     status_of(pid);
     SHOW(mq_notify(q, &event)), SHOW(mq_send(q, "z", 1, 0));
-    SHOW(mq_unlink(name)), FAILS(mq_unlink(name)), FAILS(mq_open(name, O_RDWR));
     get(q);
+    struct sigevent thread = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_a_thread, .sigev_value.sival_int = 17};
+    for (int i = 0; i < 3; i++) {
+        SHOW(mq_notify(q, &thread)), SHOW(mq_send(q, "threaded", 8, i));
+        sem_wait(&ran);
+        SHOW(told_value), told_value = 0;
+        get(q);
+    }
+    SHOW(mq_unlink(name)), FAILS(mq_unlink(name)), FAILS(mq_open(name, O_RDWR));
     SHOW(mq_close(q)), FAILS(mq_close(q));
     return 0;
 }

@@ -96,6 +96,37 @@ static void memory(void) {
     SHOW(shmctl(shm, IPC_RMID, NULL)), SHOW(shmdt(counter)), FAILS(attached());
 }
 
+static volatile sig_atomic_t ticks;
+static void tick(int signo) { (void)signo, ticks++; }
+static void *mapper(void *wrong) {
+    int fd = open("/bin/sh", O_RDONLY);
+    for (int i = 0; i < 300; i++) {
+        char *at = shmat(shm, NULL, i & 1 ? SHM_RDONLY : 0), *file = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (at == (void *)-1 || at[8] != 's' || file == MAP_FAILED || memcmp(file, "\177ELF", 4)) ++*(atomic_int *)wrong;
+        if (shmdt(at) || munmap(file, 4096)) ++*(atomic_int *)wrong;
+    }
+    close(fd);
+    return NULL;
+}
+
+// Signals that arrive while memory is being mapped and unmapped, by several threads.
+static void interrupted_mapping(void) {
+    shm = shmget(IPC_PRIVATE, 4096, 0600);
+    char *at = shmat(shm, NULL, 0);
+    at[8] = 's';
+    struct sigaction action = {.sa_handler = tick, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval often = {{0, 300}, {0, 300}}, never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &often, NULL);
+    pthread_t threads[3];
+    atomic_int wrong = 0;
+    for (int i = 0; i < 3; i++) pthread_create(&threads[i], NULL, mapper, &wrong);
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    setitimer(ITIMER_REAL, &never, NULL);
+    SHOW(wrong), SHOW(ticks > 3), SHOW(attached());
+    SHOW(shmdt(at)), SHOW(attached()), SHOW(shmctl(shm, IPC_RMID, NULL));
+}
+
 static void *locker(void *counter) {
     for (int i = 0; i < 200; i++) {
         op(sem, 0, -1, SEM_UNDO);
@@ -197,6 +228,7 @@ int main(void) {
     struct sigaction action = {.sa_sigaction = fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, NULL), sigaction(SIGBUS, &action, NULL);
     memory();
+    interrupted_mapping();
     semaphores();
     messages();
     clean();

@@ -4,8 +4,7 @@ mq_open(3) finds them there by name; they can be seen where it is mounted (/dev/
 who waits for it, and the message of one who waits for room goes into the queue as soon as there is some, so that nobody
 overtakes. A queue's greatest size counts for its maker's RLIMIT_MSGQUEUE, its messages for the sandbox's memory.
 
-Missing: notification by SIGEV_THREAD, whose cookie the C library wants over a netlink socket; changes of the limits in
-/proc/sys/fs/mqueue.
+Missing: changes of the limits in /proc/sys/fs/mqueue.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.vfs import Inode, Location
     from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.net.netlink import NetlinkSocket
     from pylitebox.kernel.task import Process, Task
 
 #: What a message takes of the supervisor's memory beyond its text, bytes.
@@ -60,6 +60,13 @@ class Notification(NamedTuple):
     notify: int
     signo: int
     value: int
+    cookie: bytes = b""  # of SIGEV_THREAD, and the socket that it is put into
+    socket: NetlinkSocket | None = None
+
+    def answer(self, what: int) -> None:
+        """Give the cookie back (NOTIFY_*)."""
+        if self.socket is not None:
+            self.socket.post(self.cookie[:-1] + bytes((what,)))
 
 
 class _Waiting:
@@ -210,11 +217,19 @@ class MqueueInode(MemoryInode):
                 raise KernelError(E.EBUSY)
             self.notification = notification
         elif owner is not None and owner.process is task.process:
-            self.notification = None
+            self.unregister()
+
+    def unregister(self) -> None:
+        told, self.notification = self.notification, None
+        if told is not None:
+            told.answer(mq.NOTIFY_REMOVED)
 
     def _notify(self, sender: Task) -> None:
         told, self.notification = self.notification, None
-        if told is not None and told.notify == mq.SIGEV_SIGNAL and told.signo:
+        if told is None:
+            return
+        told.answer(mq.NOTIFY_WOKENUP)
+        if told.notify == mq.SIGEV_SIGNAL and told.signo:
             info = SigInfo(told.signo, sg.SI_MESGQ, sender.process.pid, sender.cred.uid, value=told.value)
             post_process(told.process, info)
 
@@ -394,7 +409,7 @@ class MqueueFile(File):
         super().on_close(table)
         told = self.inode.notification
         if told is not None and told.process.files is table:
-            self.inode.notification = None
+            self.inode.unregister()
 
     def release(self) -> None:
         self.inode.opens -= 1

@@ -6,10 +6,12 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi.fcntl import O_NONBLOCK
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.ipc.mqueue import Message, MqueueFile, Notification
+from pylitebox.kernel.net.netlink import NetlinkSocket
+from pylitebox.kernel.net.unix import UnixSocket
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Fd, Mode, OpenFlags, Path, Size, UInt
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 from pylitebox.north.linux.time import read_timespec
 
 
@@ -77,21 +79,28 @@ def mq_timedreceive(task: Task, fd: Fd, address: Address, size: Size, priority: 
     return file.inode.receive(size, deliver, deadline, wait=not file.nonblocking)
 
 
-@syscall(
-    "mq_notify",
-    x86_64=244,
-    aarch64=184,
-    support=Partial("SIGEV_THREAD: EINVAL; the C library, which finds no netlink socket, answers ENOSYS before"),
-)
+def _thread_notification(task: Task, cookie: int, fd: int) -> Notification:
+    """SIGEV_THREAD is the C library's: its cookie comes back through a netlink socket that one of its threads reads."""
+    data = task.memory.read(cookie, mq.NOTIFY_COOKIE_LEN)
+    socket = task.files.get(fd)
+    if not isinstance(socket, NetlinkSocket):
+        raise KernelError(E.EINVAL if isinstance(socket, UnixSocket) else E.ENOTSOCK)
+    return Notification(task.process, mq.SIGEV_THREAD, 0, 0, data, socket)
+
+
+@syscall("mq_notify", x86_64=244, aarch64=184, support=Full, test="test_mqueue")
 def mq_notify(task: Task, fd: Fd, event: Address) -> Result:
     notification = None
     if event:
         value, signo, notify = mq.SIGEVENT.unpack(task.memory.read(event, mq.SIGEVENT.size))
-        if notify not in (mq.SIGEV_NONE, mq.SIGEV_SIGNAL):
+        if notify not in (mq.SIGEV_NONE, mq.SIGEV_SIGNAL, mq.SIGEV_THREAD):
             raise KernelError(E.EINVAL)
         if notify == mq.SIGEV_SIGNAL and not 0 <= signo <= sg.NSIG:
             raise KernelError(E.EINVAL)
-        notification = Notification(task.process, notify, signo, value)
+        if notify == mq.SIGEV_THREAD:
+            notification = _thread_notification(task, value, signo)
+        else:
+            notification = Notification(task.process, notify, signo, value)
     _queue(task, fd).inode.register(task, notification)
     return 0
 

@@ -16,6 +16,7 @@ from pylitebox.abi.time import NSEC_PER_SEC, TIMEVAL
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.net.netlink import NetlinkSocket
 from pylitebox.kernel.net.unix import SEND_BUFFER, Received, Ucred, UnixSocket
 from pylitebox.kernel.signals import SigInfo, post_task
 from pylitebox.kernel.task import Task
@@ -53,7 +54,7 @@ def _ucred(task: Task) -> Ucred:
 def _socket(task: Task, fd: int) -> UnixSocket:
     file = opened(task, fd)
     if not isinstance(file, UnixSocket):
-        raise KernelError(E.ENOTSOCK)
+        raise KernelError(E.EAFNOSUPPORT if isinstance(file, NetlinkSocket) else E.ENOTSOCK)
     return file
 
 
@@ -86,8 +87,24 @@ def _install(task: Task, file: File, flags: int) -> int:
 # -- making and naming --------------------------------------------------------------------------------------------
 
 
-@syscall("socket", x86_64=41, aarch64=198, support=Partial("AF_UNIX only; other families: EAFNOSUPPORT"))
+def _netlink(task: Task, kind: int, protocol: int) -> int:
+    plain = kind & so.SOCK_TYPE_MASK
+    if plain not in (so.SOCK_RAW, so.SOCK_DGRAM):
+        raise KernelError(E.ESOCKTNOSUPPORT)
+    if protocol:
+        raise KernelError(E.EPROTONOSUPPORT)
+    return _install(task, NetlinkSocket(task.kernel, nonblocking=bool(kind & so.SOCK_NONBLOCK)), kind)
+
+
+@syscall(
+    "socket",
+    x86_64=41,
+    aarch64=198,
+    support=Partial("AF_UNIX, and AF_NETLINK for mq_notify(3) alone; other families: EAFNOSUPPORT"),
+)
 def socket(task: Task, family: Family, kind: SocketType, protocol: Int) -> Result:
+    if family == so.AF_NETLINK and not kind & ~(so.SOCK_TYPE_MASK | so.SOCK_CLOEXEC | so.SOCK_NONBLOCK):
+        return _netlink(task, kind, protocol)
     plain = _check(family, kind, protocol)
     file = UnixSocket(task.kernel, plain, _ucred(task), nonblocking=bool(kind & so.SOCK_NONBLOCK))
     return _install(task, file, kind)
@@ -250,7 +267,7 @@ def _try(attempt: Callable[[], int], file: UnixSocket, *, nonblocking: bool, tim
     return _later(attempt, file, timeout)
 
 
-def _later(attempt: Callable[[], int], file: UnixSocket, timeout: int) -> Blocking:
+def _later(attempt: Callable[[], int], file: UnixSocket | NetlinkSocket, timeout: int) -> Blocking:
     deadline = file.kernel.now() + timeout if timeout else None
     while True:
         woken = yield Wait(file.queue, deadline=deadline, restart=E.EINTR if timeout else ERESTARTSYS)
@@ -393,7 +410,7 @@ def sendmmsg(task: Task, fd: Fd, msgvec: Address, vlen: UInt, flags: MsgFlags) -
 
 def _receive(
     task: Task,
-    file: UnixSocket,
+    file: UnixSocket | NetlinkSocket,
     vector: list[Segment],
     flags: int,
     report: Callable[[Received, int], None],
@@ -446,7 +463,7 @@ def _receive(
 
 
 def _receive_later(
-    attempt: Callable[[], int], file: UnixSocket, timeout: int, progress: Callable[[], int]
+    attempt: Callable[[], int], file: UnixSocket | NetlinkSocket, timeout: int, progress: Callable[[], int]
 ) -> Blocking:
     try:
         return (yield from _later(attempt, file, timeout))
@@ -458,7 +475,8 @@ def _receive_later(
 
 @syscall("recvfrom", x86_64=45, aarch64=207, support=Partial("MSG_OOB: EOPNOTSUPP; MSG_ERRQUEUE is ignored"))
 def recvfrom(task: Task, fd: Fd, buf: Address, size: Size, flags: MsgFlags, addr: Address, addrlen: Address) -> Result:
-    file = _socket(task, fd)
+    found = task.files.get(fd)
+    file = found if isinstance(found, NetlinkSocket) else _socket(task, fd)
 
     def report(received: Received, out: int) -> None:
         if addr:
