@@ -268,6 +268,15 @@ def test_semaphore_memory_is_bounded(bench: Bench) -> None:
     assert g("semget", 0, 32000, 0o600) == -E.ENOMEM
 
 
+def test_undo_memory_is_bounded(bench: Bench) -> None:
+    g = bench.guest()
+    ident = g("semget", 0, 1000, 0o600)
+    bench.kernel.ipc.memory.limit = bench.kernel.ipc.memory.used + 1000
+    results = [semop(g, ident, (number, 1, ipc.SEM_UNDO)) for number in range(10)]
+    assert results == [0] * 7 + [-E.ENOMEM] * 3
+    assert semop(g, ident, (0, 1, ipc.SEM_UNDO), (9, 1, 0)) == 0
+
+
 # -- permissions ----------------------------------------------------------------------------------------------
 
 

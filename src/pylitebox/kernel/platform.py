@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
@@ -205,23 +205,31 @@ class GuestThread(Protocol):
         ...
 
 
-class Map(NamedTuple):
+class Map:
     """Map ``source`` as mmap(2) does; ``write`` says whether the mapping may reach the file."""
 
-    source: MapSource
-    write: bool
-    address: int
-    size: int
-    prot: int
-    flags: int
-    offset: int = 0
+    __slots__ = ("address", "flags", "offset", "prot", "size", "source", "write")
+
+    def __init__(
+        self, source: MapSource, address: int, size: int, prot: int, flags: int, offset: int = 0, *, write: bool
+    ) -> None:
+        self.source = source
+        self.address = address
+        self.size = size
+        self.prot = prot
+        self.flags = flags
+        self.offset = offset
+        self.write = write
 
 
-class Unmap(NamedTuple):
+class Unmap:
     """Unmap whole pages as munmap(2) does."""
 
-    address: int
-    size: int
+    __slots__ = ("address", "size")
+
+    def __init__(self, address: int, size: int) -> None:
+        self.address = address
+        self.size = size
 
 
 class Area:

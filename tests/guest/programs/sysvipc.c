@@ -43,6 +43,14 @@ static void until(int value, int command) { // until so many wait
         pid_; \
     })
 
+static void maps(void) {
+    char line[256], mode[8], name[64];
+    unsigned long offset, inode;
+    for (FILE *f = fopen("/proc/self/maps", "r"); fgets(line, sizeof line, f);)
+        if (sscanf(line, "%*s %7s %lx %*s %lu %63[^\n]", mode, &offset, &inode, name) == 4 && strstr(name, "SYSV"))
+            printf("%s %lx %d %s\n", mode, offset, (int)inode == shm, name);
+}
+
 static void memory(void) {
     shm = shmget(IPC_PRIVATE, 10000, IPC_CREAT | 0600);
     char *at = shmat(shm, NULL, 0);
@@ -64,6 +72,7 @@ static void memory(void) {
     SHOW(munmap(fixed + 8192, 4096));
     TOUCH(fixed[8192]);
     SHOW(attached());
+    maps();
     SHOW(shmdt(fixed + 4096)), FAILS(shmdt(fixed + 4096));
     TOUCH(fixed[4096]);
     TOUCH(fixed[12288]);
@@ -181,10 +190,10 @@ static void semaphores(void) {
     SHOW(semctl(sem, 0, SETALL, values)), memset(values, 0, sizeof values);
     SHOW(semctl(sem, 0, GETALL, values)), SHOW(values[0] * 10 + values[1]);
     other = semget(IPC_PRIVATE, 1, 0600);
-    pid = CHILD(int r = op(other, 0, -1, 0); printf("removed: %s\n", r ? strerrorname_np(errno) : "no"));
+    pid = CHILD(_exit(op(other, 0, -1, 0) ? errno : 0));
     while (semctl(other, 0, GETNCNT) != 1) nap(1);
     SHOW(semctl(other, 0, IPC_RMID));
-    show_status("waiter", status_of(pid));
+    show_status("EIDRM", status_of(pid));
     SHOW(semctl(sem, 0, IPC_RMID));
 }
 
@@ -193,7 +202,7 @@ struct message { long type; char text[8192]; };
 static void messages(void) {
     static struct message m, big = {3, {0}};
     msg = msgget(IPC_PRIVATE, 0600);
-    pid_t pid = CHILD(ssize_t n = msgrcv(msg, &m, 100, -5, 0); printf("type %ld: %.*s\n", m.type, (int)n, m.text));
+    pid_t pid = CHILD(ssize_t n = msgrcv(msg, &m, 100, -5, 0); _exit(m.type == 5 && n == 4 && !memcmp(m.text, "five", 4)));
     m.type = 9, strcpy(m.text, "not for it");
     SHOW(msgsnd(msg, &m, 10, 0));
     nap(10);
@@ -216,10 +225,10 @@ static void messages(void) {
     FAILS(msgsnd(msg, &big, 4000, 0));
     struct msqid_ds ds;
     SHOW(msgctl(msg, IPC_STAT, &ds)), SHOW(ds.msg_qnum), SHOW(ds.__msg_cbytes), SHOW(ds.msg_lspid == getpid());
-    pid = CHILD(int r = msgsnd(msg, &big, 4000, 0); printf("removed: %s\n", r ? strerrorname_np(errno) : "no"));
+    pid = CHILD(_exit(msgsnd(msg, &big, 4000, 0) ? errno : 0));
     nap(20);
     SHOW(msgctl(msg, IPC_RMID, NULL));
-    show_status("sender", status_of(pid));
+    show_status("EIDRM", status_of(pid));
 }
 
 int main(void) {

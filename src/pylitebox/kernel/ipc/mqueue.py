@@ -10,7 +10,7 @@ Missing: changes of the limits in /proc/sys/fs/mqueue.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import mqueue as mq
@@ -45,23 +45,31 @@ _NAME_MAX = 255
 _ACCESS = (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE)
 
 
-class Message(NamedTuple):
-    """In the order in which they are received: the highest priority first, then the oldest."""
-
-    rank: int  # minus the priority
-    number: int
-    text: bytes
+#: Minus the priority, a running number, the text: in the order in which messages are received.
+Message = tuple[int, int, bytes]
 
 
-class Notification(NamedTuple):
-    """Who is to be told of a message in the empty queue, once."""
+class Notification:
+    """Who is to be told of a message in the empty queue, once. ``cookie`` is what SIGEV_THREAD wants put into
+    ``socket``."""
 
-    process: Process
-    notify: int
-    signo: int
-    value: int
-    cookie: bytes = b""  # of SIGEV_THREAD, and the socket that it is put into
-    socket: NetlinkSocket | None = None
+    __slots__ = ("cookie", "notify", "process", "signo", "socket", "value")
+
+    def __init__(
+        self,
+        process: Process,
+        notify: int,
+        signo: int = 0,
+        value: int = 0,
+        cookie: bytes = b"",
+        socket: NetlinkSocket | None = None,
+    ) -> None:
+        self.process = process
+        self.notify = notify
+        self.signo = signo
+        self.value = value
+        self.cookie = cookie
+        self.socket = socket
 
     def answer(self, what: int) -> None:
         """Give the cookie back (NOTIFY_*)."""
@@ -138,7 +146,7 @@ class MqueueInode(MemoryInode):
         if full and not wait:
             raise KernelError(E.EAGAIN)
         self._number += 1
-        message = Message(-priority, self._number, text)
+        message = (-priority, self._number, text)
         self.filesystem.kernel.ipc.memory.take(len(text) + _MESSAGE_COST)
         if full:
             return self._send_later(message, deadline)
@@ -164,11 +172,11 @@ class MqueueInode(MemoryInode):
 
     def _insert(self, message: Message) -> None:
         heappush(self.messages, message)
-        self.bytes += len(message.text)
+        self.bytes += len(message[2])
         self.ready_queue.wake()
 
     def _forget(self, message: Message) -> None:
-        self.filesystem.kernel.ipc.memory.give(len(message.text) + _MESSAGE_COST)
+        self.filesystem.kernel.ipc.memory.give(len(message[2]) + _MESSAGE_COST)
 
     def receive(
         self, size: int, deliver: Callable[[Message], int], deadline: int | None, *, wait: bool
@@ -181,7 +189,7 @@ class MqueueInode(MemoryInode):
                 raise KernelError(E.EAGAIN)
             return self._receive_later(deliver, deadline)
         message = heappop(self.messages)
-        self.bytes -= len(message.text)
+        self.bytes -= len(message[2])
         self._forget(message)
         self.touch()
         for sender in self._senders:

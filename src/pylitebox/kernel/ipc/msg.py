@@ -6,7 +6,7 @@ for room tries again when there may be some. Sizes count against the sandbox's m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import ipc
@@ -23,21 +23,30 @@ if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.task import Task
 
-#: What a message and a queue take of the supervisor's memory beyond the text, bytes.
+#: What a message beyond its text, and a queue, take of the supervisor's memory, bytes.
 _MESSAGE_COST = 160
+_QUEUE_COST = 2048
 _LONG_MAX = (1 << 63) - 1
 
 
-class Message(NamedTuple):
-    type: int
-    text: bytes
+class Message:
+    """One message."""
+
+    __slots__ = ("text", "type")
+
+    def __init__(self, kind: int, text: bytes) -> None:
+        self.type = kind
+        self.text = text
 
 
-class Wanted(NamedTuple):
-    """What msgrcv(2) asks for, decoded from its type and flags (convert_mode)."""
+class Wanted:
+    """What msgrcv(2) asks for: its type and flags."""
 
-    type: int
-    flags: int
+    __slots__ = ("flags", "type")
+
+    def __init__(self, kind: int, flags: int) -> None:
+        self.type = kind
+        self.flags = flags
 
     def matches(self, message: Message) -> bool:
         wanted = self.type
@@ -80,22 +89,34 @@ class MessageQueue(IpcObject):
     def send(self, task: Task, message: Message, flags: int) -> int | Blocking:
         """msgsnd(2): 0, or a call that waits for room; EAGAIN, EACCES, ENOMEM."""
         self.check(task.cred, S_IWUGO)
-        if self._fits(message):
-            self._put(task, message)
-            return 0
-        if flags & ipc.IPC_NOWAIT:
+        fits = self._fits(message)
+        if not fits and flags & ipc.IPC_NOWAIT:
             raise KernelError(E.EAGAIN)
-        return self._send_later(task, message)
+        self.kernel.ipc.memory.take(len(message.text) + _MESSAGE_COST)
+        if not fits:
+            return self._send_later(task, message)
+        self._put(task, message)
+        return 0
 
     def _send_later(self, task: Task, message: Message) -> Blocking:
-        while True:
-            yield Wait(self._senders, restart=ERESTARTNOHAND)
-            if self.removed:
-                raise KernelError(E.EIDRM)
-            self.check(task.cred, S_IWUGO)
-            if self._fits(message):
-                self._put(task, message)
-                return 0
+        sent = False
+        try:
+            while not sent:
+                yield Wait(self._senders, restart=ERESTARTNOHAND)
+                if self.removed:
+                    raise KernelError(E.EIDRM)
+                self.check(task.cred, S_IWUGO)
+                if self._fits(message):
+                    sent = True
+                    self._put(task, message)
+        finally:
+            if not sent:
+                self._forget(message)
+        return 0
+
+    def _forget(self, message: Message) -> None:
+        """It neither is in the queue nor waits to be."""
+        self.kernel.ipc.memory.give(len(message.text) + _MESSAGE_COST)
 
     def _fits(self, message: Message) -> bool:
         return self.bytes + len(message.text) <= self.max_bytes and len(self.messages) < self.max_bytes
@@ -108,10 +129,10 @@ class MessageQueue(IpcObject):
                     receiver.errno = E.E2BIG
                     continue
                 receiver.message = message
+                self._forget(message)
                 self.lrpid, self.rtime = receiver.pid, self.now()
                 break
         else:
-            self.kernel.ipc.memory.take(len(message.text) + _MESSAGE_COST)
             self.messages.append(message)
             self.bytes += len(message.text)
         self.lspid, self.stime = task.process.pid, self.now()
@@ -167,7 +188,7 @@ class MessageQueue(IpcObject):
             return message
         del self.messages[index]
         self.bytes -= length
-        self.kernel.ipc.memory.give(length + _MESSAGE_COST)
+        self._forget(message)
         self.lrpid, self.rtime = task.process.pid, self.now()
         self._senders.wake()
         return message
@@ -209,12 +230,12 @@ class MessageQueues(IpcTable[MessageQueue]):
         """msgget(2)."""
 
         def make() -> MessageQueue:
-            self._memory.take(_MESSAGE_COST * 4)
+            self._memory.take(_QUEUE_COST)
             return MessageQueue(task.kernel, key, flags, task.cred)
 
         return self.get(key, flags, task.cred, make, lambda found: True)
 
     def remove(self, thing: MessageQueue) -> None:
         super().remove(thing)
-        self._memory.give(_MESSAGE_COST * 4)
+        self._memory.give(_QUEUE_COST)
         thing.end()

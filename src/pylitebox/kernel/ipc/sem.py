@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: Single operations that are tried in one go.
 TURN = 1 << 15
-#: What a semaphore and an undo value take of the supervisor's memory, bytes.
+#: What a set, a semaphore and an undo value take of the supervisor's memory, bytes.
+_SET_COST = 2048
 _SEMAPHORE_COST = 64
 _UNDO_COST = 128
 
@@ -249,7 +250,7 @@ class Semaphores(IpcTable[SemaphoreSet]):
                 raise KernelError(E.EINVAL)
             if self.used + count > ipc.SEMMNS:
                 raise KernelError(E.ENOSPC)
-            self._memory.take(_SEMAPHORE_COST * count)
+            self._memory.take(_SET_COST + _SEMAPHORE_COST * count)
             self.used += count
             return SemaphoreSet(task.kernel, key, flags, task.cred, count)
 
@@ -258,7 +259,7 @@ class Semaphores(IpcTable[SemaphoreSet]):
     def remove(self, thing: SemaphoreSet) -> None:
         super().remove(thing)
         self.used -= len(thing.values)
-        self._memory.give(_SEMAPHORE_COST * len(thing.values))
+        self._memory.give(_SET_COST + _SEMAPHORE_COST * len(thing.values))
         thing.end()
 
 

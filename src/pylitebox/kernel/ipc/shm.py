@@ -244,7 +244,7 @@ def attach(task: Task, ident: int, address: int, flags: int) -> Blocking:
             raise KernelError(E.EINVAL)
         place = mm.MAP_FIXED if flags & ipc.SHM_REMAP else mm.MAP_FIXED_NOREPLACE
     write = bool(wanted & S_IWUGO)
-    change = Map(segment.buffer(), write, address, page_up(segment.size), prot, mm.MAP_SHARED | place)
+    change = Map(segment.buffer(), address, page_up(segment.size), prot, mm.MAP_SHARED | place, write=write)
     segment.attached += 1  # it stays while it is being mapped
     try:
         try:

@@ -66,17 +66,17 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
         raise KernelError(E.EPERM)
     # a shared mapping of a writable file can be made writable later, without another question to us
     write = shared and file.writable and not sealed
-    return patiently(file, lambda: _map(task, file, write, (address, length, prot, flags, offset)))
+    return patiently(file, lambda: _map(task, file, (address, length, prot, flags, offset), write=write))
 
 
-def _map(task: Task, file: File, write: bool, call: tuple[int, int, int, int, int]) -> int | None:
+def _map(task: Task, file: File, call: tuple[int, int, int, int, int], *, write: bool) -> int | None:
     source = file.map_source()
     try:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
         if file.location is not None:
             task.kernel.mapped_files.note(source.key(), file.location)
-        return task.thread.change_memory(Map(source, write, *call))
+        return task.thread.change_memory(Map(source, *call, write=write))
     finally:
         source.close()
 

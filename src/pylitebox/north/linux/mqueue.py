@@ -72,9 +72,9 @@ def mq_timedreceive(task: Task, fd: Fd, address: Address, size: Size, priority: 
 
     def deliver(message: Message) -> int:
         if priority:
-            task.memory.write(priority, (-message.rank).to_bytes(4, "little"))
-        task.memory.write(address, message.text)
-        return len(message.text)
+            task.memory.write(priority, (-message[0]).to_bytes(4, "little"))
+        task.memory.write(address, message[2])
+        return len(message[2])
 
     return file.inode.receive(size, deliver, deadline, wait=not file.nonblocking)
 
@@ -85,7 +85,7 @@ def _thread_notification(task: Task, cookie: int, fd: int) -> Notification:
     socket = task.files.get(fd)
     if not isinstance(socket, NetlinkSocket):
         raise KernelError(E.EINVAL if isinstance(socket, UnixSocket) else E.ENOTSOCK)
-    return Notification(task.process, mq.SIGEV_THREAD, 0, 0, data, socket)
+    return Notification(task.process, mq.SIGEV_THREAD, cookie=data, socket=socket)
 
 
 @syscall("mq_notify", x86_64=244, aarch64=184, support=Full, test="test_mqueue")

@@ -162,13 +162,14 @@ class NativeThread:
             raise KernelError(E.ENOSYS)
         report, listener = done is not None, self.platform.listener
         if isinstance(change, Map):
-            source, write, address, size, prot, flags, offset = change
-            call = CALL.pack(_NR_MMAP, address, size, prot, flags, report, offset)
-            fd = source.descriptor(write=write)  # type: ignore[attr-defined]
+            fd = change.source.descriptor(write=change.write)  # type: ignore[attr-defined]
+            where = (change.address, change.size, change.prot, change.flags)
+            call = CALL.pack(_NR_MMAP, *where, report, change.offset)
             self.memory.poke(self.block + BLOCK_CALL, call)
             listener.inject(self.ident, fd, answer=True)
         else:
-            self.memory.poke(self.block + BLOCK_CALL, CALL.pack(_NR_MUNMAP, *change, 0, 0, report, 0))
+            call = CALL.pack(_NR_MUNMAP, change.address, change.size, 0, 0, report, 0)
+            self.memory.poke(self.block + BLOCK_CALL, call)
             listener.send(self.ident, 0)
         self.done = done
         self.frame = self.request = 0
