@@ -289,18 +289,17 @@ static u64 brk_guest(ucontext_t *uc) {
 static long memory_guest(ucontext_t *uc) {
     struct block *b = block_of(uc);
     u64 *call = b->call;
-    call[0] = 0;
-    long r = ASK(REQ_MEMORY, uc, b->actions);
-    while (r >= 0 && call[0]) {
-        long done = syscall6(call[0], call[1], call[2], call[3], call[4], r, call[6]);
+    for (long op = REQ_MEMORY, done = 0;; op = REQ_DONE) {
+        call[0] = 0;
+        long r = ASK(op, uc, b->actions, done);
+        if (r < 0 || !call[0])
+            return r;
+        done = syscall6(call[0], call[1], call[2], call[3], call[4], r, call[6]);
         if (call[0] == SYS_mmap)
             SYS(SYS_close, r);
         if (!call[5])
             return done;
-        call[0] = 0;
-        r = ASK(REQ_DONE, uc, b->actions, done);
     }
-    return r;
 }
 
 static void handler(int signo, siginfo_t *info, void *context) {
