@@ -8,6 +8,8 @@ A directory that the user mounts at / replaces all of it but /dev and /proc.
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import fcntl as fc
@@ -22,6 +24,8 @@ from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOSUID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.fs.vfs import FileSystem
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import HostDirectory
@@ -81,6 +85,19 @@ class View:
         self.links: list[tuple[bytes, bytes]] = []  # path, target
         self.mounts: list[HostMount] = []
         self.tmpfs: list[tuple[bytes, int]] = []  # path, bytes (0: no limit of its own)
+
+
+def add_system(view: View, open_tree: Callable[[str], HostDirectory]) -> None:
+    """Add the host's own programs and configuration, as far as this host has them."""
+    for path in SYSTEM:
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                view.links.append((path.encode(), os.fsencode(os.readlink(path))))
+            elif stat.S_ISDIR(status.st_mode):
+                view.system.append(HostMount(path.encode(), "ro", open_tree(path)))
+        except FileNotFoundError:
+            continue
 
 
 def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
