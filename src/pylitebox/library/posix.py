@@ -79,18 +79,19 @@ class Posix(North):
         except BaseException:
             _close_all(trees)
             raise
-        self._finalizer = weakref.finalize(self, _close_all, trees)
+        self._finalizer = weakref.finalize(self, _end, task.kernel, trees)
         for _ in range(3):  # what a program takes for its streams is nobody's file
             self.set_inheritable(self.open(self.devnull, self.O_RDWR), True)  # noqa: FBT003 - as os has it
         self.umask(umask)
 
     def end(self) -> None:
         """End every process of this kernel, and close what it holds of the host. Calls fail from then on."""
-        self._program.end()
-        forget_idle(self._program.task.kernel)
-        finalizer = getattr(self, "_finalizer", None)  # a child has none
-        if finalizer is not None:
-            finalizer()
+        if self._parent is not None:
+            self._parent.end()
+            return
+        with self._program.turn:
+            self._finalizer()
+            self._program.turn.notify_all()
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +143,13 @@ class Posix(North):
 
 
 _EISDIR = 21  # Linux's
+
+
+def _end(kernel: Kernel, trees: list[HostDirectory]) -> None:
+    processes.kill_all(kernel)
+    kernel.platform.close()
+    forget_idle(kernel)
+    _close_all(trees)
 
 
 def _close_all(trees: list[HostDirectory]) -> None:

@@ -117,7 +117,7 @@ class RawFile(io.RawIOBase):
             try:
                 super().close()
             finally:
-                if self._closefd:
+                if self._closefd and not self._os.ended:  # its end has closed it
                     self._os.close(self._fd)
 
 

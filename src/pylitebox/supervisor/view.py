@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 #: Directories in memory: path, mode.
 DIRECTORIES = (
+    (b"/etc", 0o755),
     (b"/tmp", 0o1777),
     (b"/var", 0o755),
     (b"/var/tmp", 0o1777),
@@ -125,8 +126,10 @@ def _show_system(kernel: Kernel, view: View) -> None:
     """The host's programs, and the directories that a system has."""
     namespace = kernel.namespace
     assert namespace is not None
+    links = {path for path, _ in view.links}
     for path, mode in DIRECTORIES:
-        namespace.make_directories(path, mode)
+        if path not in links:
+            namespace.make_directories(path, mode)
     for target_path, target in view.links:
         ops.symlink(namespace.view, target, target_path)
     for mount in view.system:

@@ -41,7 +41,7 @@ class HostOs:
     name = os.name
 
     def fopen(self, *args: Any, **options: Any) -> Any:
-        return open(*args, **({"encoding": "utf-8"} if "b" not in "".join(args[1:2]) else {}), **options)  # noqa: SIM115
+        return open(*args, **({"encoding": "utf-8"} if "b" not in "".join(args[1:2]) else {}), **options)
 
     def fdopen(self, fd: int, mode: str = "r") -> Any:
         return os.fdopen(fd, mode, encoding=None if "b" in mode else "utf-8")

@@ -229,7 +229,7 @@ def attributes(o, a: Recorder):
     at = o.open("d", o.O_RDONLY)
     a(lambda: o.access("../f", o.F_OK, dir_fd=at))
     a(o.utime, "f", (1.5, 2.25))
-    a(lambda: o.stat("f")[7:9] + (o.stat("f").st_atime_ns, o.stat("f").st_mtime_ns, o.stat("f").st_mtime))
+    a(lambda: (*o.stat("f")[7:9], o.stat("f").st_atime_ns, o.stat("f").st_mtime_ns, o.stat("f").st_mtime))
     a(o.utime, "f", (-1.25, 1e9 + 0.1))
     a(lambda: (o.stat("f").st_atime_ns, o.stat("f").st_mtime_ns))
     a(o.utime, "f", ns=(1_234_567_890_123_456_789, 5))
@@ -316,15 +316,17 @@ def listing(o, a: Recorder):
 
     def facts(path):
         with o.scandir(path) as entries:
-            found = sorted(entries, key=lambda e: e.name)
-        for e in found:
-            a(lambda: (e.name, e.path, os.fspath(e)))
-            for function in (e.is_dir, e.is_file, e.is_symlink):
-                a(function)
-            a(e.is_dir, follow_symlinks=False)
-            a(lambda: e.inode() == e.stat(follow_symlinks=False).st_ino)
-            a(lambda: e.stat().st_size >= 0)
-            a(lambda: repr(e))
+            for entry in sorted(entries, key=lambda e: e.name):
+                fact(entry)
+
+    def fact(e):
+        a(lambda: (e.name, e.path, os.fspath(e)))
+        for function in (e.is_dir, e.is_file, e.is_symlink):
+            a(function)
+        a(e.is_dir, follow_symlinks=False)
+        a(lambda: e.inode() == e.stat(follow_symlinks=False).st_ino)
+        a(lambda: e.stat().st_size >= 0)
+        a(lambda: repr(e))
 
     facts("d")
     facts(b"d/")
@@ -348,7 +350,7 @@ def walking(o, a: Recorder):
     a(walk)
     a(walk, topdown=False)
     a(walk, followlinks=True)
-    a(lambda: [p for p, _, _ in o.walk("t", topdown=True)][0])
+    a(lambda: next(p for p, _, _ in o.walk("t", topdown=True)))
     a(lambda: [p for p, _, _ in o.walk("t", topdown=False)][-1])
     a(lambda: sorted((p, sorted(d)) for p, d, _ in o.walk(b"t/a")))
 
@@ -531,7 +533,7 @@ def polling(o, a: Recorder):
         a(lambda: e.poll(0, 0))
         a(lambda: e.register(o.open(".", o.O_RDONLY)))
     a(lambda: e.closed)
-    a(lambda: e.fileno())
+    a(e.fileno)
 
 
 @scenario
@@ -595,8 +597,8 @@ def paths(o, a: Recorder):
             for function in (o.path.lexists, o.path.islink, o.path.ismount):
                 a(function, name)
     for name in ("t", "s/../s/e", "dangling/x", "loop/y", "", ".", "none/../d"):
-        a(lambda: o.path.realpath(name).removeprefix(top))
-        a(lambda: o.path.abspath(name).removeprefix(top))
+        a(lambda name=name: o.path.realpath(name).removeprefix(top))
+        a(lambda name=name: o.path.abspath(name).removeprefix(top))
     a(lambda: o.path.realpath(b"t").decode().removeprefix(top))
     a(lambda: o.path.realpath("none", strict=True))
     a(o.path.getsize, "d/f")

@@ -47,6 +47,8 @@ __all__ = ["Deadlock", "DirEntry", "Errors", "Posix", "Turn"]
 class Posix(Constants, Trees, Transfer, Xattrs, Descriptors, Pipes, Sockets, Polling, Processes):
     """One process of a kernel, to be used like ``os``."""
 
+    _parent: Self | None = None  # kept as long as its children
+
     def __init__(self, task: Task, errors: Errors, turn: Turn) -> None:
         super().__init__(Program(task, errors, turn))
         self.path = Path(self)
@@ -56,7 +58,13 @@ class Posix(Constants, Trees, Transfer, Xattrs, Descriptors, Pipes, Sockets, Pol
         directory and ids; what either does with them from now on is its own. End it with its ``_exit``."""
         new = type(self).__new__(type(self))
         Posix.__init__(new, self._program.fork(), self._program.errors, self._program.turn)
+        new._parent = self
         return new
+
+    @property
+    def ended(self) -> bool:
+        """Whether this process is over: by its ``_exit``, by a signal, or with its kernel."""
+        return self._program.ended
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} process {self._program.task.process.pid}>"

@@ -164,14 +164,6 @@ class Program:
             child.pgid, child.sid, child.name, first.name = process.pgid, process.sid, process.name, task.name
             return first
 
-    def end(self) -> None:
-        """End every process of the kernel, and give back what the host gave."""
-        with self.turn:
-            kernel = self.task.kernel
-            processes.kill_all(kernel)
-            kernel.platform.close()
-            self.turn.notify_all()
-
     # -- calls ------------------------------------------------------------------------------------------------
 
     def call(self, name: str, arguments: tuple[Argument, ...], names: tuple[object, ...]) -> int:
@@ -234,7 +226,7 @@ class Program:
             if not done:
                 kernel.scheduler.cancel(task)
         if not done:
-            raise self.failure(E.ESRCH)
+            self._check_alive()
         return done[0]
 
     def _noted(self, call: Blocking, done: list[int]) -> Generator[Wait, bool, int | None]:
@@ -249,8 +241,12 @@ class Program:
 
     # -- errors -----------------------------------------------------------------------------------------------
 
+    @property
+    def ended(self) -> bool:
+        return self.task.process.state in ("zombie", "dead")
+
     def _check_alive(self) -> None:
-        if self.task.process.state in ("zombie", "dead"):
+        if self.ended:
             number, _ = self.errors(E.ESRCH)
             raise ProcessLookupError(number, "this process of the kernel has ended")
 
