@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pylitebox.kernel.platform import HostDirectory
     from pylitebox.kernel.task import Task
-    from pylitebox.north.posix.arguments import FdLike, StrPath
+    from pylitebox.north.posix.arguments import StrPath
     from pylitebox.sandbox.options import Mount
 
 #: Whether the host has what south/hostfiles.py walks trees with.
@@ -125,7 +125,7 @@ class Posix(North):
         errors: str | None = None,
         newline: str | None = None,
         *,
-        dir_fd: FdLike | None = None,
+        dir_fd: int | None = None,
     ) -> IO[Any]:
         """As the built-in open(), for a file of this kernel; text is UTF-8 by default."""
         fd = self.open(file, open_flags(mode), 0o666, dir_fd=dir_fd)

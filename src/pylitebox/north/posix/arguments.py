@@ -56,15 +56,18 @@ def path(value: Any) -> bytes:
 
 
 def fd(value: FdLike) -> int:
-    """A descriptor, or what has one."""
-    if not hasattr(value, "__index__"):
-        fileno = getattr(value, "fileno", None)
+    """A descriptor, or what has one; ValueError for a negative one."""
+    number: Any = value
+    if not hasattr(number, "__index__"):
+        fileno = getattr(number, "fileno", None)
         if fileno is None:
             raise TypeError("argument must be an int, or have a fileno() method.")
-        value = fileno()
-        if not isinstance(value, int):
+        number = fileno()
+        if not isinstance(number, int):
             raise TypeError("fileno() returned a non-integer")
-    return c_int(value)
+    if c_int(number) < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({number})")
+    return c_int(number)
 
 
 def is_fd(value: object) -> bool:
@@ -72,8 +75,13 @@ def is_fd(value: object) -> bool:
     return hasattr(type(value), "__index__")
 
 
-def dirfd(value: FdLike | None) -> int:
-    return AT_FDCWD if value is None else fd(value)
+def path_fd(value: Any) -> int:
+    """A descriptor in the place of a path."""
+    return c_int(value)
+
+
+def dirfd(value: int | None) -> int:
+    return AT_FDCWD if value is None else c_int(value)
 
 
 def c_int(value: SupportsIndex) -> int:

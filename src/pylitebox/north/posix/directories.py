@@ -120,7 +120,7 @@ class Directories(Metadata):
         where = "." if path is None else path
         entries = self._entries(where)
         if arg.is_fd(where):
-            at = arg.fd(cast("int", where))
+            at = arg.path_fd(where)
             names = ((arg.decode(name), ino, kind) for name, ino, kind in entries)
             return ScandirIterator(iter([DirEntry(self, name, name, at, ino, kind) for name, ino, kind in names]))
         base = arg.fspath(where)
@@ -134,7 +134,7 @@ class Directories(Metadata):
     def _entries(self, path: FdOrPath) -> list[tuple[bytes, int, int]]:
         """(name, inode number, d_type) of each entry, without . and .. ."""
         if arg.is_fd(path):
-            fd = self._call("dup", arg.fd(path))  # type: ignore[arg-type]
+            fd = self._call("dup", arg.path_fd(path))
         else:
             flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
             fd = self._call("openat", arg.dirfd(None), arg.path(path), flags, 0, names=(path,))
@@ -176,7 +176,7 @@ class Directories(Metadata):
 
     def chdir(self, path: FdOrPath) -> None:
         if arg.is_fd(path):
-            self._call("fchdir", arg.fd(path), names=(path,))  # type: ignore[arg-type]
+            self._call("fchdir", arg.path_fd(path), names=(path,))
         else:
             self._call("chdir", arg.path(path), names=(path,))
 
@@ -188,22 +188,22 @@ class Directories(Metadata):
 
     # -- making and removing ----------------------------------------------------------------------------------
 
-    def mkdir(self, path: StrPath, mode: int = 0o777, *, dir_fd: FdLike | None = None) -> None:
+    def mkdir(self, path: StrPath, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         self._call("mkdirat", arg.dirfd(dir_fd), arg.path(path), arg.c_int(mode), names=(path,))
 
-    def rmdir(self, path: StrPath, *, dir_fd: FdLike | None = None) -> None:
+    def rmdir(self, path: StrPath, *, dir_fd: int | None = None) -> None:
         self._call("unlinkat", arg.dirfd(dir_fd), arg.path(path), AT_REMOVEDIR, names=(path,))
 
-    def unlink(self, path: StrPath, *, dir_fd: FdLike | None = None) -> None:
+    def unlink(self, path: StrPath, *, dir_fd: int | None = None) -> None:
         self._call("unlinkat", arg.dirfd(dir_fd), arg.path(path), 0, names=(path,))
 
-    def remove(self, path: StrPath, *, dir_fd: FdLike | None = None) -> None:
+    def remove(self, path: StrPath, *, dir_fd: int | None = None) -> None:
         self.unlink(path, dir_fd=dir_fd)
 
-    def mkfifo(self, path: StrPath, mode: int = 0o666, *, dir_fd: FdLike | None = None) -> None:
+    def mkfifo(self, path: StrPath, mode: int = 0o666, *, dir_fd: int | None = None) -> None:
         self._call("mknodat", arg.dirfd(dir_fd), arg.path(path), arg.c_int(mode) & 0o7777 | S_IFIFO, 0)
 
-    def mknod(self, path: StrPath, mode: int = 0o600, device: int = 0, *, dir_fd: FdLike | None = None) -> None:
+    def mknod(self, path: StrPath, mode: int = 0o600, device: int = 0, *, dir_fd: int | None = None) -> None:
         self._call("mknodat", arg.dirfd(dir_fd), arg.path(path), arg.c_int(mode), device)
 
     def makedev(self, major: int, minor: int, /) -> int:
@@ -218,13 +218,13 @@ class Directories(Metadata):
     # -- renaming and linking ---------------------------------------------------------------------------------
 
     def rename(
-        self, src: StrPath, dst: StrPath, *, src_dir_fd: FdLike | None = None, dst_dir_fd: FdLike | None = None
+        self, src: StrPath, dst: StrPath, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
     ) -> None:
         old, new = arg.path(src), arg.path(dst)
         self._call("renameat", arg.dirfd(src_dir_fd), old, arg.dirfd(dst_dir_fd), new, names=(src, dst))
 
     def replace(
-        self, src: StrPath, dst: StrPath, *, src_dir_fd: FdLike | None = None, dst_dir_fd: FdLike | None = None
+        self, src: StrPath, dst: StrPath, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
     ) -> None:
         self.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
@@ -233,8 +233,8 @@ class Directories(Metadata):
         src: StrPath,
         dst: StrPath,
         *,
-        src_dir_fd: FdLike | None = None,
-        dst_dir_fd: FdLike | None = None,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
         follow_symlinks: bool = True,
     ) -> None:
         """As ``os.link`` on Linux: with no other argument it is link(2), which does not follow a symbolic link."""
@@ -244,11 +244,11 @@ class Directories(Metadata):
         self._call("linkat", arg.dirfd(src_dir_fd), old, arg.dirfd(dst_dir_fd), new, flags, names=(src, dst))
 
     def symlink(
-        self, src: StrPath, dst: StrPath, target_is_directory: bool = False, *, dir_fd: FdLike | None = None
+        self, src: StrPath, dst: StrPath, target_is_directory: bool = False, *, dir_fd: int | None = None
     ) -> None:
         self._call("symlinkat", arg.path(src), arg.dirfd(dir_fd), arg.path(dst), names=(src, dst))
 
-    def readlink(self, path: AnyStr | PathLike[AnyStr], *, dir_fd: FdLike | None = None) -> AnyStr:
+    def readlink(self, path: AnyStr | PathLike[AnyStr], *, dir_fd: int | None = None) -> AnyStr:
         raw = bytearray(PATH_MAX)
         size = self._call("readlinkat", arg.dirfd(dir_fd), arg.path(path), raw, len(raw), names=(path,))
         target = bytes(raw[:size])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Files(Calls):
-    def open(self, path: StrPath, flags: int, mode: int = 0o777, *, dir_fd: FdLike | None = None) -> int:
+    def open(self, path: StrPath, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         name = arg.path(path)
         return self._call(
             "openat", arg.dirfd(dir_fd), name, arg.c_int(flags) | O_CLOEXEC, arg.c_int(mode), names=(path,)
@@ -72,7 +72,7 @@ class Files(Calls):
 
     def truncate(self, path: FdOrPath, length: int) -> None:
         if arg.is_fd(path):
-            self._call("ftruncate", arg.fd(path), arg.c_long(length))  # type: ignore[arg-type]
+            self._call("ftruncate", arg.path_fd(path), arg.c_long(length))
         else:
             self._call("truncate", arg.path(path), arg.c_long(length), names=(path,))
 

@@ -13,7 +13,7 @@ from pylitebox.north.posix import results
 from pylitebox.north.posix.call import Calls
 
 if TYPE_CHECKING:
-    from pylitebox.north.posix.arguments import FdLike, FdOrPath, StrPath
+    from pylitebox.north.posix.arguments import FdOrPath, StrPath
 
 _NS = 1_000_000_000
 
@@ -22,7 +22,7 @@ def _nofollow(*, follow_symlinks: bool) -> int:
     return 0 if follow_symlinks else AT_SYMLINK_NOFOLLOW
 
 
-def _check_fd(name: str, dir_fd: FdLike | None, *, follow_symlinks: bool) -> None:
+def _check_fd(name: str, dir_fd: int | None, *, follow_symlinks: bool) -> None:
     """A descriptor in place of a path leaves nothing to say."""
     if dir_fd is not None:
         raise ValueError(f"{name}: can't specify dir_fd without matching path")
@@ -33,19 +33,17 @@ def _check_fd(name: str, dir_fd: FdLike | None, *, follow_symlinks: bool) -> Non
 class Metadata(Calls):
     # -- stat -------------------------------------------------------------------------------------------------
 
-    def stat(
-        self, path: FdOrPath, *, dir_fd: FdLike | None = None, follow_symlinks: bool = True
-    ) -> results.stat_result:
+    def stat(self, path: FdOrPath, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> results.stat_result:
         raw = bytearray(STAT_X86_64.size)
         if arg.is_fd(path):
             _check_fd("stat", dir_fd, follow_symlinks=follow_symlinks)
-            self._call("fstat", arg.fd(path), raw, names=(path,))  # type: ignore[arg-type]
+            self._call("fstat", arg.path_fd(path), raw, names=(path,))
         else:
             flags = _nofollow(follow_symlinks=follow_symlinks)
             self._call("newfstatat", arg.dirfd(dir_fd), arg.path(path), raw, flags, names=(path,))
         return results.stat_result(raw)
 
-    def lstat(self, path: StrPath, *, dir_fd: FdLike | None = None) -> results.stat_result:
+    def lstat(self, path: StrPath, *, dir_fd: int | None = None) -> results.stat_result:
         raw = bytearray(STAT_X86_64.size)
         name = arg.path(path)
         self._call("newfstatat", arg.dirfd(dir_fd), name, raw, AT_SYMLINK_NOFOLLOW, names=(path,))
@@ -61,7 +59,7 @@ class Metadata(Calls):
         path: FdOrPath,
         mode: int,
         *,
-        dir_fd: FdLike | None = None,
+        dir_fd: int | None = None,
         effective_ids: bool = False,
         follow_symlinks: bool = True,
     ) -> bool:
@@ -76,7 +74,7 @@ class Metadata(Calls):
     def statvfs(self, path: FdOrPath) -> results.statvfs_result:
         raw = bytearray(STATFS.size)
         if arg.is_fd(path):
-            self._call("fstatfs", arg.fd(path), raw, names=(path,))  # type: ignore[arg-type]
+            self._call("fstatfs", arg.path_fd(path), raw, names=(path,))
         else:
             self._call("statfs", arg.path(path), raw, names=(path,))
         return results.statvfs(raw)
@@ -88,10 +86,10 @@ class Metadata(Calls):
 
     # -- mode and owner ---------------------------------------------------------------------------------------
 
-    def chmod(self, path: FdOrPath, mode: int, *, dir_fd: FdLike | None = None, follow_symlinks: bool = True) -> None:
+    def chmod(self, path: FdOrPath, mode: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
         if arg.is_fd(path):
             _check_fd("chmod", dir_fd, follow_symlinks=follow_symlinks)
-            self._call("fchmod", arg.fd(path), arg.c_int(mode), names=(path,))  # type: ignore[arg-type]
+            self._call("fchmod", arg.path_fd(path), arg.c_int(mode), names=(path,))
             return
         flags = _nofollow(follow_symlinks=follow_symlinks)
         self._call("fchmodat2", arg.dirfd(dir_fd), arg.path(path), arg.c_int(mode), flags, names=(path,))
@@ -100,12 +98,12 @@ class Metadata(Calls):
         self._call("fchmod", arg.c_int(fd), arg.c_int(mode))
 
     def chown(
-        self, path: FdOrPath, uid: int, gid: int, *, dir_fd: FdLike | None = None, follow_symlinks: bool = True
+        self, path: FdOrPath, uid: int, gid: int, *, dir_fd: int | None = None, follow_symlinks: bool = True
     ) -> None:
         owner = arg.ident(uid), arg.ident(gid)
         if arg.is_fd(path):
             _check_fd("chown", dir_fd, follow_symlinks=follow_symlinks)
-            self._call("fchown", arg.fd(path), *owner, names=(path,))  # type: ignore[arg-type]
+            self._call("fchown", arg.path_fd(path), *owner, names=(path,))
             return
         flags = _nofollow(follow_symlinks=follow_symlinks)
         self._call("fchownat", arg.dirfd(dir_fd), arg.path(path), *owner, flags, names=(path,))
@@ -127,7 +125,7 @@ class Metadata(Calls):
         times: tuple[float, float] | None = None,
         *,
         ns: tuple[int, int] | None = None,
-        dir_fd: FdLike | None = None,
+        dir_fd: int | None = None,
         follow_symlinks: bool = True,
     ) -> None:
         if times is not None and ns is not None:
@@ -135,7 +133,7 @@ class Metadata(Calls):
         pair = _timespecs(times, ns)
         if arg.is_fd(path):
             _check_fd("utime", dir_fd, follow_symlinks=follow_symlinks)
-            self._call("utimensat", arg.fd(path), None, pair, 0)  # type: ignore[arg-type]
+            self._call("utimensat", arg.path_fd(path), None, pair, 0)
             return
         flags = _nofollow(follow_symlinks=follow_symlinks)
         self._call("utimensat", arg.dirfd(dir_fd), arg.path(path), pair, flags)

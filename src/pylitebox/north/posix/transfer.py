@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pylitebox.north.posix import arguments as arg
 from pylitebox.north.posix.call import Calls
-
-if TYPE_CHECKING:
-    from pylitebox.north.posix.arguments import FdLike
 
 
 def _count(count: int) -> int:
@@ -18,8 +13,8 @@ def _count(count: int) -> int:
 
 
 class Transfer(Calls):
-    def sendfile(self, out_fd: FdLike, in_fd: FdLike, offset: int | None, count: int) -> int:
-        return self._call("sendfile", arg.fd(out_fd), arg.fd(in_fd), arg.pointer(offset), arg.c_long(count))
+    def sendfile(self, out_fd: int, in_fd: int, offset: int | None, count: int) -> int:
+        return self._call("sendfile", arg.c_int(out_fd), arg.c_int(in_fd), arg.pointer(offset), arg.c_long(count))
 
     def copy_file_range(
         self, src: int, dst: int, count: int, offset_src: int | None = None, offset_dst: int | None = None

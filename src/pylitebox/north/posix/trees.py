@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
-    from pylitebox.north.posix.arguments import FdLike, StrPath
+    from pylitebox.north.posix.arguments import StrPath
     from pylitebox.north.posix.results import stat_result
 
     OnError = Callable[[OSError], object] | None
@@ -128,7 +128,7 @@ class Trees(Files, Directories):
         onerror: OnError = None,
         *,
         follow_symlinks: bool = False,
-        dir_fd: FdLike | None = None,
+        dir_fd: int | None = None,
     ) -> Iterator[tuple[Any, list[Any], list[Any], int]]:
         """As ``os.fwalk``: :meth:`walk` with a descriptor of each directory, which is open until the next step."""
         path = arg.fspath(top)

@@ -46,6 +46,6 @@ class Xattrs(Calls):
         if arg.is_fd(path):
             if not follow_symlinks:
                 raise ValueError(f"{name}: cannot use fd and follow_symlinks together")
-            self._call("f" + name, arg.fd(path), *arguments, names=(path,))  # type: ignore[arg-type]
+            self._call("f" + name, arg.path_fd(path), *arguments, names=(path,))
         else:
             self._call(name if follow_symlinks else "l" + name, arg.path(path), *arguments, names=(path,))
