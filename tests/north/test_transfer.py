@@ -46,7 +46,11 @@ def test_sendfile(g):
     assert struct.unpack("<q", at) == (10,)
     assert g("lseek", source, 0, 1) == 4
     assert content(g, sink) == b"012389"
+    directory = g("open", ".", fc.O_DIRECTORY, 0)
+    assert g("sendfile", directory, directory, offset(0), 4) == -E.EBADF  # the sink, before what the source is
+    assert g("sendfile", sink, directory, offset(0), 4) == -E.EINVAL
     reader, writer = pipe(g)
+    assert g("sendfile", reader, reader, offset(-1), 4) == -E.ESPIPE
     assert g("sendfile", writer, source, 0, 100) == 6
     assert drain(g, reader) == b"456789"
     assert g("sendfile", writer, source, 0, 100) == 0
@@ -73,6 +77,7 @@ def test_copy_file_range(g):
     assert g("copy_file_range", source, 0, sink, 0, 1, 1) == -E.EINVAL
     directory, (reader, _) = g("open", ".", fc.O_DIRECTORY, 0), pipe(g)
     assert g("copy_file_range", directory, 0, sink, 0, 1, 0) == -E.EISDIR
+    assert g("copy_file_range", directory, 0, g("open", "f", fc.O_PATH, 0), 0, 1, 0) == -E.EBADF
     assert g("copy_file_range", reader, 0, sink, 0, 1, 0) == -E.EINVAL
     assert g("copy_file_range", source, 0, g("open", "out", fc.O_RDONLY, 0), 0, 1, 0) == -E.EBADF
     assert g("copy_file_range", 99, 0, sink, 0, 1, 0) == -E.EBADF

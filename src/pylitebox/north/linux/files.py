@@ -94,7 +94,7 @@ def pread64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Re
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.readable:
-        raise KernelError(E.EBADF)
+        raise _refusal(file)
     if count > CHUNK:
         return read_vector(task, file, segment(buf, count), offset, nonblocking=False)
     try:
@@ -115,7 +115,7 @@ def pwrite64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> R
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.writable:
-        raise KernelError(E.EBADF)
+        raise _refusal(file)
     vector = segment(buf, count)
     if not count:
         return file.pwrite(b"", offset)
@@ -167,6 +167,15 @@ def pwritev2(
     return _write(task, fd, iov, iovcnt, None if offset == -1 else _position(offset), flags)
 
 
+def _refusal(file: File) -> KernelError:
+    """Why a positioned transfer is not for this file: ESPIPE, before EBADF for one not open for it."""
+    try:
+        file.seek(0, SEEK_CUR)
+    except KernelError as error:
+        return error
+    return KernelError(E.EBADF)
+
+
 def _position(offset: int) -> int:
     """On 64-bit machines the offset is the low register alone (linux/fs/read_write.c: pos_from_hilo)."""
     if offset < 0:
@@ -177,7 +186,7 @@ def _position(offset: int) -> int:
 def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags: int) -> Result:
     file = task.files.get(fd)
     if not file.readable:
-        raise KernelError(E.EBADF)
+        raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None:
         file.pread(0, offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)
@@ -191,7 +200,7 @@ def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags:
 def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags: int) -> Result:
     file = task.files.get(fd)
     if not file.writable:
-        raise KernelError(E.EBADF)
+        raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None:
         file.pwrite(b"", offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)

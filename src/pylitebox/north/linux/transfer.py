@@ -105,7 +105,8 @@ def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) ->
     if not source.readable:
         raise KernelError(E.EBADF)
     if start is not None:
-        source.pread(0, start)  # ESPIPE
+        if not _seekable(source):
+            raise KernelError(E.ESPIPE)
         if start < 0:
             raise KernelError(E.EINVAL)
     sink = task.files.get(out_fd)
@@ -143,7 +144,7 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
 def copy_file_range(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: UInt
 ) -> Result:
-    source, sink = task.files.get(fd_in), task.files.get(fd_out)
+    source, sink = opened(task, fd_in), opened(task, fd_out)
     left, right = _Side(task, source, off_in), _Side(task, sink, off_out)
     if flags:
         raise KernelError(E.EINVAL)
