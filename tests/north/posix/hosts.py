@@ -63,22 +63,28 @@ class Recorder:
     def quiet(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return self._note(function, args, options, quiet=True)
 
+    def nameless(self, function: Callable[..., Any], *args: Any) -> None:
+        """For a call whose errors name the file in some versions of Python only."""
+        self._note(function, args, {}, quiet=False)
+        note = self.notes[-1]
+        if isinstance(note, tuple):
+            self.notes[-1] = note[:-1]
+
     def note(self, value: object) -> None:
         self.notes.append(value)
 
     def _note(
         self, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any], *, quiet: bool
     ) -> Any:
-        name = getattr(function, "__name__", "call")
         try:
             result = function(*args, **options)
         except OSError as error:
             names = error.filename, error.filename2
-            self.notes.append((name, type(error).__name__, error.errno, error.strerror, names))
+            self.notes.append((type(error).__name__, error.errno, error.strerror, names))
         except Exception as error:  # noqa: BLE001 - part of the comparison
-            self.notes.append((name, type(error).__name__))
+            self.notes.append(type(error).__name__)
         else:
-            self.notes.append((name, "ok" if quiet else result))
+            self.notes.append("ok" if quiet else result)
             return result
         return None
 

@@ -380,6 +380,8 @@ class UnixSocket(File):
     # -- as a file --------------------------------------------------------------------------------------------
 
     def read(self, size: int) -> bytes:
+        if not size:
+            return b""  # at once, unlike recv(2) (net/socket.c: "match SYS5 behaviour")
         received = self.receive(size)
         if received.files:
             self.kernel.unix.drop(received.files)

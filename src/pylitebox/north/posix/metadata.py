@@ -133,10 +133,10 @@ class Metadata(Calls):
         pair = _timespecs(times, ns)
         if arg.is_fd(path):
             _check_fd("utime", dir_fd, follow_symlinks=follow_symlinks)
-            self._call("utimensat", arg.path_fd(path), None, pair, 0)
+            self._call("utimensat", arg.path_fd(path), None, pair, 0, names=(path,))
             return
         flags = _nofollow(follow_symlinks=follow_symlinks)
-        self._call("utimensat", arg.dirfd(dir_fd), arg.path(path), pair, flags)
+        self._call("utimensat", arg.dirfd(dir_fd), arg.path(path), pair, flags, names=(path,))
 
 
 def _timespecs(times: tuple[float, float] | None, ns: tuple[int, int] | None) -> bytearray | None:
