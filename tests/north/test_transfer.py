@@ -4,10 +4,12 @@ import struct
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
+from pylitebox.abi.signal import SIG_IGN, SIGACTION, SIGPIPE
 from tests.north.bench import PARKED
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 BAD = 0x1000
+IGNORE = SIGACTION.pack(SIG_IGN, 0, 0, 0)
 
 
 def make(g, name="f", content=b"0123456789"):
@@ -46,6 +48,14 @@ def test_sendfile(g):
     assert struct.unpack("<q", at) == (10,)
     assert g("lseek", source, 0, 1) == 4
     assert content(g, sink) == b"012389"
+    empty, (broken, full) = make(g, "empty", b""), pipe(g)
+    g("fcntl", full, fc.F_SETFL, fc.O_NONBLOCK)
+    while g("write", full, bytes(4096), 4096) > 0:
+        pass
+    assert [g("sendfile", full, file, 0, count) for file in (empty, source) for count in (0, 9)] == [-E.EAGAIN] * 4
+    g("close", broken)
+    g("rt_sigaction", SIGPIPE, IGNORE, 0, 8)
+    assert [g("sendfile", full, file, 0, count) for file in (empty, source) for count in (0, 9)] == [-E.EPIPE] * 4
     directory = g("open", ".", fc.O_DIRECTORY, 0)
     assert g("sendfile", directory, directory, offset(0), 4) == -E.EBADF  # the sink, before what the source is
     assert g("sendfile", sink, directory, offset(0), 4) == -E.EINVAL

@@ -343,6 +343,8 @@ def walking(o, a: Recorder):
         o.makedirs(path)
     o.close(o.open("t/a/f", o.O_CREAT))
     o.symlink("a", "t/link")
+    o.symlink("circle", "t/circle")
+    o.symlink("none", "t/dangling")
 
     def walk(**options):
         return sorted((p, sorted(d), sorted(f)) for p, d, f in o.walk("t", **options))

@@ -192,6 +192,53 @@ def test_ctrl_c_ends_a_wait(box: Posix, monkeypatch: pytest.MonkeyPatch) -> None
     assert box.read(r, 1) == b"x"
 
 
+def test_finalizers_in_the_middle_of_a_call(box: Posix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may end a file object while the kernel is at work in the same thread."""
+    r, w = box.pipe()
+    file = box.fopen("buffered", "w")
+    file.write("kept")
+    platform = box._program.task.kernel.platform
+    clock = platform.realtime_ns
+    seen: list[object] = []
+
+    def collected() -> int:
+        if not seen:
+            seen.append(box.close(w))
+            seen.append(file.close())
+            with pytest.raises(RuntimeError, match="in the middle of another call"):
+                box.listdir(".")
+        return clock()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(platform, "realtime_ns", collected)
+        box.mkdir("d")
+    assert seen == [None, None]
+    assert box.read(r, 1) == b""  # its writer was closed
+    with box.fopen("buffered") as again:
+        assert again.read() == "kept"
+    assert box.listdir("d") == []
+
+
+def test_a_fault_of_ours_is_raised_where_the_call_was_made(shared: Posix, monkeypatch: pytest.MonkeyPatch) -> None:
+    r, w = shared.pipe()
+    thread, outcome = _started(lambda: shared.read(r, 1), shared)
+    with monkeypatch.context() as patch:
+        patch.setattr("pylitebox.kernel.pipe.Pipe.read", lambda *_: {}["a fault"])
+        shared.write(w, b"x")
+        thread.join(20)
+    assert isinstance(outcome[0], KeyError)
+    assert shared.read(r, 1) == b"x"
+
+
+def test_too_many_children_leave_nothing_behind(box: Posix) -> None:
+    kernel = box._program.task.kernel
+    used = kernel.descriptors.used
+    kernel.limits.processes = 1
+    with pytest.raises(BlockingIOError):
+        box.child()
+    assert kernel.descriptors.used == used
+
+
 # -- threads ------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +290,7 @@ def _started(call: Callable[[], Any], box: Posix) -> tuple[threading.Thread, lis
     def run() -> None:
         try:
             outcome.append(call())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - what came of it
             outcome.append(error)
 
     thread = threading.Thread(target=run)

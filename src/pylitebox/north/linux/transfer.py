@@ -4,7 +4,7 @@ Data goes through the kernel in pieces; nothing is moved by reference, which no 
 written is not consumed: a source with a position is read without moving it, a pipe is looked at first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import MAX_RW_COUNT, O_APPEND
@@ -127,6 +127,8 @@ def _seekable(file: File) -> bool:
 
 def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) -> Blocking:
     side = _Side(task, source, pointer)
+    if isinstance(sink, PipeFile):
+        yield from _wait_for_space(task, sink)
     done = yield from _copy(
         task,
         lambda size, done: source.pread(size, side.offset + done),
@@ -138,6 +140,19 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     assert done is not None
     side.store(done)
     return done
+
+
+def _wait_for_space(task: Task, sink: PipeFile) -> Generator[Wait, bool, None]:
+    """A pipe must be able to take something even if there is nothing to send (fs/splice.c)."""
+    while True:
+        if not sink.pipe.readers:
+            raise_sigpipe(task)
+            raise KernelError(E.EPIPE)
+        if not sink.pipe.full:
+            return
+        if sink.nonblocking:
+            raise WouldBlock
+        yield Wait(*sink.wait_queues())
 
 
 @syscall("copy_file_range", x86_64=326, aarch64=285, support=_GAP)

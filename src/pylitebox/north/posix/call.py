@@ -24,6 +24,7 @@ from pylitebox.north.linux.personality import load_families
 from pylitebox.north.posix.arguments import fspath
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Generator
     from types import TracebackType
 
@@ -53,6 +54,15 @@ class Turn(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
     ) -> object: ...
+
+    @property
+    def later(self) -> deque[Callable[[], object]]:
+        """What is to be done when the holder has given it up."""
+        ...
+
+    def held(self) -> bool:
+        """Whether the calling thread has it already."""
+        ...
 
     def notify_all(self) -> None:
         """Wake the threads that wait in the platform's ``poll``."""
@@ -151,15 +161,16 @@ class Program:
             task, process = self.task, self.task.process
             self._check_alive()
             try:
+                files = process.files.copy()
+            except KernelError as error:
+                raise self.failure(error.errno) from None
+            try:
+                limits = list(process.rlimits)
                 child, first = processes.create(
-                    task.kernel,
-                    process,
-                    process.files.copy(),
-                    process.fs.copy(),
-                    task.cred,
-                    rlimits=list(process.rlimits),
+                    task.kernel, process, files, process.fs.copy(), task.cred, rlimits=limits
                 )
             except KernelError as error:
+                files.release()
                 raise self.failure(error.errno) from None
             child.pgid, child.sid, child.name, first.name = process.pgid, process.sid, process.name, task.name
             return first
@@ -168,6 +179,8 @@ class Program:
 
     def call(self, name: str, arguments: tuple[Argument, ...], names: tuple[object, ...]) -> int:
         """Make one system call; its result. ``names``: the one or two paths that an error is to name."""
+        if self.turn.held():
+            return self._later(name, arguments)
         with self.turn:
             self._check_alive()
             task = self._take()
@@ -181,8 +194,23 @@ class Program:
                     self._idle.append(task)
                 if task.kernel.scheduler.ready:
                     task.kernel.scheduler.run()
+        while self.turn.later:
+            self.turn.later.popleft()()
         if result < 0:
             raise self.failure(-result, *names)
+        return result
+
+    def _later(self, name: str, arguments: tuple[Argument, ...]) -> int:
+        """A call in the middle of another one of the same thread, by a finalizer or a signal handler. What finalizers
+        of file objects do is done after the other call; anything else cannot be."""
+        copied = tuple(memoryview(bytes(a)) if isinstance(a, memoryview) else a for a in arguments)
+        if name == "close":
+            result = 0
+        elif name == "write" and isinstance(copied[1], memoryview):
+            result = len(copied[1])
+        else:
+            raise RuntimeError(f"{name} in the middle of another call of the same thread (by a signal handler?)")
+        self.turn.later.append(lambda: self.call(name, copied, ()))
         return result
 
     def _take(self) -> Task:
@@ -215,7 +243,7 @@ class Program:
     def _wait(self, task: Task, call: Blocking) -> int:
         """Run a call that may have to wait; its result, negative for an error."""
         kernel = task.kernel
-        done: list[int] = []
+        done: list[int | Exception] = []
         kernel.scheduler.start(task, self._noted(call, done))
         try:
             while not done and not task.exiting:
@@ -227,15 +255,20 @@ class Program:
                 kernel.scheduler.cancel(task)
         if not done:
             self._check_alive()
+        if isinstance(done[0], Exception):
+            raise done[0]
         return done[0]
 
-    def _noted(self, call: Blocking, done: list[int]) -> Generator[Wait, bool, int | None]:
+    def _noted(self, call: Blocking, done: list[int | Exception]) -> Generator[Wait, bool, int | None]:
         """A call whose result is noted, whichever thread runs it to its end."""
+        result: int | None = 0
         try:
             result = yield from call
+            done.append(result or 0)
         except KernelError as error:
-            result = -error.errno
-        done.append(result or 0)
+            done.append(-error.errno)
+        except Exception as error:  # noqa: BLE001 - ours: it is raised where the call was made
+            done.append(error)
         self.turn.notify_all()
         return result
 

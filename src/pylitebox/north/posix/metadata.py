@@ -56,7 +56,7 @@ class Metadata(Calls):
 
     def access(
         self,
-        path: FdOrPath,
+        path: StrPath,
         mode: int,
         *,
         dir_fd: int | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, AnyStr
 from pylitebox.abi.fcntl import O_DIRECTORY, O_NONBLOCK, O_RDONLY
 from pylitebox.abi.stat import S_IFDIR, S_IFLNK, S_IFMT
 from pylitebox.north.posix import arguments as arg
-from pylitebox.north.posix.directories import Directories
+from pylitebox.north.posix.directories import Directories, DirEntry
 from pylitebox.north.posix.files import Files
 from pylitebox.north.posix.path import split
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from pylitebox.north.posix.results import stat_result
 
     OnError = Callable[[OSError], object] | None
+
+
+def _leads_to_dir(entry: DirEntry[Any]) -> bool:
+    """Whether an entry is a directory or a link to one; a link that leads in a circle is not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 class Trees(Files, Directories):
@@ -101,8 +109,9 @@ class Trees(Files, Directories):
                 if onerror is not None:
                     onerror(error)
                 continue
-            directories = [entry.name for entry in found if entry.is_dir()]
-            others = [entry.name for entry in found if not entry.is_dir()]
+            kinds = [(entry.name, _leads_to_dir(entry)) for entry in found]
+            directories = [name for name, is_dir in kinds if is_dir]
+            others = [name for name, is_dir in kinds if not is_dir]
             links = {entry.name for entry in found if entry.is_symlink()} if not followlinks else set()
             head = path + (b"/" if isinstance(path, bytes) else "/") if path[-1:] not in ("/", b"/") else path
             if topdown:
@@ -155,7 +164,7 @@ class Trees(Files, Directories):
         others: list[Any] = []
         for entry in self.scandir(fd):
             name: Any = arg.encode(entry.name) if is_bytes else entry.name
-            (directories if entry.is_dir() else others).append(name)
+            (directories if _leads_to_dir(entry) else others).append(name)
         if topdown:
             yield path, directories, others, fd
         slash = b"/" if is_bytes else "/"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,35 @@ if TYPE_CHECKING:
 _numbers = count(1)
 
 
+class Turn(threading.Condition):
+    """The lock of a kernel, which knows who has it. ``later`` is what its holder must do when it has given it up."""
+
+    def __init__(self) -> None:
+        super().__init__(threading.Lock())
+        self.later: deque[Callable[[], object]] = deque()
+        self._holder = 0
+
+    def held(self) -> bool:
+        """Whether the calling thread has it: it is in the middle of a call, and was interrupted there."""
+        return self._holder == threading.get_ident()
+
+    def __enter__(self) -> bool:
+        taken = super().__enter__()
+        self._holder = threading.get_ident()
+        return taken
+
+    def __exit__(self, *error: object) -> None:
+        self._holder = 0
+        super().__exit__(*error)  # type: ignore[arg-type]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._holder = 0
+        try:
+            return super().wait(timeout)
+        finally:
+            self._holder = threading.get_ident()
+
+
 class LocalPlatform:
     """Platform of the contract."""
 
@@ -36,7 +66,7 @@ class LocalPlatform:
 
     def __init__(self, *, threads: bool = False) -> None:
         """``threads``: other threads of this program may make calls while one waits."""
-        self.turn = threading.Condition()
+        self.turn = Turn()
         self._threads = threads
 
     def attach(self, events: GuestEvents) -> None:
