@@ -18,6 +18,7 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylitebox.library.posix import Posix
+    from pylitebox.north.posix.call import Deadlock
     from pylitebox.sandbox.box import Sandbox
     from pylitebox.sandbox.errors import OptionError, SandboxError
     from pylitebox.sandbox.files import SandboxPath
@@ -25,9 +26,21 @@ if TYPE_CHECKING:
     from pylitebox.sandbox.popen import Popen, run
 
 __version__ = "0.1.0"
-__all__ = ["Mount", "OptionError", "Popen", "Posix", "Sandbox", "SandboxError", "SandboxPath", "__version__", "run"]
+__all__ = [
+    "Deadlock",
+    "Mount",
+    "OptionError",
+    "Popen",
+    "Posix",
+    "Sandbox",
+    "SandboxError",
+    "SandboxPath",
+    "__version__",
+    "run",
+]
 
 _HOMES = {
+    "Deadlock": "north.posix.call",
     "Mount": "sandbox.options",
     "OptionError": "sandbox.errors",
     "Popen": "sandbox.popen",

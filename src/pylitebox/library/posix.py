@@ -52,7 +52,7 @@ class Posix(North):
     ``system``: show the host's /usr, /etc and so on too, read-only beneath a layer in memory, as a Sandbox does.
     ``memory``: bytes that all files in memory may take together (1 GiB).
     ``threads``: calls may come from many threads at once, and one that must wait waits for the others, for ever if
-    need be. Without it a call that would wait for ever is :class:`~pylitebox.north.posix.Deadlock`.
+    need be. Without it a call that would wait for ever is :class:`pylitebox.Deadlock`.
 
     It ends with :meth:`end` or its ``with`` block.
     """

@@ -639,6 +639,57 @@ def paths(o, a: Recorder):
 
 
 @scenario
+def permissions(o, a: Recorder):
+    """Of another user and group, where the host lets us be one."""
+    for name, mode in (("open", 0o777), ("closed", 0o700), ("group", 0o750), ("search", 0o711), ("sticky", 0o1777)):
+        o.mkdir(name)
+        o.close(o.open(f"{name}/f", o.O_CREAT))
+        o.chmod(name, mode)
+        o.chmod(f"{name}/f", 0o640)
+    if o.getuid() != 0:
+        return
+    o.chmod(".", 0o755)
+    o.chown("open", 1000, 50)
+    o.chown("group", 0, 50)
+    o.chown("group/f", 0, 50)
+    for uid, gid, groups in ((1000, 1000, []), (1000, 1000, [50]), (1001, 50, [])):
+        before = o.getgroups()
+        o.setgroups(groups)
+        o.setegid(gid)
+        o.seteuid(uid)
+        a(lambda: (o.geteuid(), o.getegid(), o.getuid(), o.getgroups()))
+        for name in ("open", "closed", "group", "search", "sticky"):
+            a(lambda name=name: sorted(o.listdir(name)))
+            a(o.chdir, name)
+            o.chdir("..") if o.path.basename(o.getcwd()) == name else None
+            for mode in (o.R_OK, o.W_OK, o.X_OK, o.R_OK | o.W_OK):
+                a(o.access, name, mode)
+                a(o.access, f"{name}/f", mode, effective_ids=True)
+            for flags in (o.O_RDONLY, o.O_WRONLY, o.O_RDWR | o.O_CREAT, o.O_WRONLY | o.O_TRUNC):
+                a.quiet(o.open, f"{name}/f", flags)
+            a(o.stat, f"{name}/none")
+            a(o.chmod, f"{name}/f", 0o666)
+            a(o.chown, f"{name}/f", uid, -1)
+            a.nameless(o.utime, f"{name}/f", (1, 1))
+            a.nameless(o.utime, f"{name}/f")
+            a(o.truncate, f"{name}/f", 0)
+            a(o.mkdir, f"{name}/d{uid}{gid}{len(groups)}")
+            a(o.link, f"{name}/f", f"{name}/l{uid}{gid}{len(groups)}")
+            a(o.rename, f"{name}/f", f"{name}/g")
+            a(o.unlink, f"{name}/f")
+            a(o.rmdir, f"{name}/d{uid}{gid}{len(groups)}")
+            a(lambda name=name: oct(o.stat(f"{name}/f").st_mode))
+        a(o.seteuid, 7)
+        a(o.setuid, 7)
+        a(o.setgroups, [1])
+        a(o.mknod, "open/device", 0o20600, o.makedev(1, 3))
+        o.seteuid(0)
+        o.setegid(0)
+        o.setgroups(before)
+    a(lambda: sorted((p, sorted(d), sorted(f)) for p, d, f in o.walk(".")))
+
+
+@scenario
 def ids(o, a: Recorder):
     a(lambda: (o.getuid(), o.geteuid(), o.getgid(), o.getegid(), o.getresuid(), o.getresgid()))
     a(lambda: o.getpgid(0) == o.getpgrp() == o.getpgid(o.getpid()))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import pylitebox
 from tests.north.posix.hosts import HostOs, Recorder, host
 
+LONG = "PYLITEBOX_LONG" in os.environ
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="compares with Linux")
 
 NAMES = st.sampled_from(
@@ -190,7 +191,13 @@ def empty(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10_000 if LONG else 300,
+    derandomize=not LONG,  # the gate tries the same ones each time
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@pytest.mark.timeout(3000 if LONG else 120)
 @given(st.lists(OPERATIONS, min_size=1, max_size=40))
 def test_random_sequences(empty: Path, operations: list[tuple[Any, ...]]) -> None:
     shutil.rmtree(empty, ignore_errors=True)

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 import pylitebox
-from pylitebox import Posix
-from pylitebox.north.posix import Deadlock
+from pylitebox import Deadlock, Posix
 
 
 @pytest.fixture
