@@ -44,9 +44,12 @@ OPERATIONS = st.one_of(
     st.tuples(st.sampled_from(["look", "list", "walk", "path"]), NAMES),
     st.tuples(st.just("open"), SLOTS, NAMES, FLAGS),
     st.tuples(st.sampled_from(["close", "fchdir", "fstat", "fsync"]), SLOTS),
-    st.tuples(st.sampled_from(["read", "write", "pread", "ftruncate", "seek", "end", "data", "hole"]), SLOTS, SIZES),
+    st.tuples(st.sampled_from(["read", "write", "pread", "ftruncate", "seek", "end", "ahead", "vector"]), SLOTS, SIZES),
     st.tuples(st.sampled_from(["dup", "copy", "send"]), SLOTS, SLOTS),
     st.tuples(st.sampled_from(["pipe", "socketpair"]), SLOTS, SLOTS),
+    st.tuples(st.sampled_from(["xattr", "unxattr", "touch", "fifo", "scan"]), NAMES),
+    st.tuples(st.sampled_from(["umask"]), MODES),
+    st.tuples(st.sampled_from(["flock", "lock", "poll", "setfl"]), SLOTS, st.integers(0, 2)),
     st.tuples(st.sampled_from(["mkdirat", "unlinkat", "statat"]), SLOTS, NAMES),
 )
 
@@ -143,12 +146,69 @@ class Run:
         except OSError:
             return False
 
-    def do_data(self, slot: int, size: int) -> None:
-        """Where holes are is the file system's affair; that the rest of the file is one answer or another is not."""
+    def do_ahead(self, slot: int, size: int) -> None:
         if not self.is_directory(slot):
-            self.a.quiet(lambda: self.o.lseek(self.fds[slot], size, os.SEEK_CUR))
+            self.a(lambda: self.o.lseek(self.fds[slot], size, os.SEEK_CUR))
 
-    do_hole = do_data
+    def do_vector(self, slot: int, size: int) -> None:
+        buffers = [bytearray(3), bytearray(size), bytearray(1)]
+        self.a(lambda: self.o.readv(self.fds[slot], buffers))
+        self.a.note(buffers)
+        self.a(lambda: self.o.pwritev(self.fds[slot], buffers, size))
+
+    def do_xattr(self, path: Any) -> None:
+        self.a(lambda: self.o.setxattr(path, "user.x", b"value", os.XATTR_CREATE))
+        self.a(lambda: self.o.getxattr(path, "user.x", follow_symlinks=False))
+        self.a(lambda: self.o.listxattr(path))
+
+    def do_unxattr(self, path: Any) -> None:
+        self.a(lambda: self.o.removexattr(path, "user.x"))
+
+    def do_touch(self, path: Any) -> None:
+        self.a.nameless(lambda: self.o.utime(path, ns=(5, 10**18 + 7)))
+        self.a(lambda: self.o.stat(path).st_mtime_ns == 10**18 + 7)
+
+    def do_fifo(self, path: Any) -> None:
+        """It is gone in the end: an open that would wait for a partner has none."""
+        try:
+            self.o.mkfifo(path)
+        except OSError:
+            return
+        self.a(lambda: _facts(self.o.stat(path)))
+        for flags in (os.O_WRONLY, os.O_RDONLY, os.O_RDWR):
+            fd = self.a.quiet(self.o.open, path, flags | os.O_NONBLOCK)
+            if fd is not None:
+                self.o.close(fd)
+        self.a(lambda: self.o.unlink(path))
+
+    def do_scan(self, path: Any) -> None:
+        def entries() -> list[tuple[Any, ...]]:
+            with self.o.scandir(path) as found:
+                return sorted((e.name, e.path, e.is_symlink(), e.is_file(follow_symlinks=False)) for e in found)
+
+        self.a(entries)
+
+    def do_flock(self, slot: int, mode: int) -> None:
+        operation = (self.o.LOCK_SH, self.o.LOCK_EX, self.o.LOCK_UN)[mode] | self.o.LOCK_NB
+        if self.fds[slot] >= 0:
+            self.a(lambda: self.o.flock(self.fds[slot], operation))
+
+    def do_lock(self, slot: int, mode: int) -> None:
+        operation = (self.o.LOCK_SH, self.o.LOCK_EX, self.o.LOCK_UN)[mode] | self.o.LOCK_NB
+        if self.fds[slot] >= 0:
+            self.a(lambda: self.o.record_lock(self.fds[slot], operation, 10, mode))
+
+    def do_poll(self, slot: int, _: int) -> None:
+        poll = self.o.poll()
+        if self.fds[slot] >= 0:
+            poll.register(self.fds[slot], 0x3FFF & ~0x400)
+            self.a(lambda: [events for _, events in poll.poll(0)])
+
+    def do_setfl(self, slot: int, mode: int) -> None:
+        if self.fds[slot] >= 0 and stat.S_ISREG(self.o.fstat(self.fds[slot]).st_mode):
+            flags = (0, os.O_APPEND, os.O_NONBLOCK)[mode]
+            self.a(lambda: self.o.fcntl(self.fds[slot], self.o.F_SETFL, flags))
+            self.a(lambda: self.o.fcntl(self.fds[slot], self.o.F_GETFL) & ~os.O_CREAT)
 
     def do_dup(self, old: int, new: int) -> None:
         fd = self.a.quiet(self.o.dup, self.fds[old])
