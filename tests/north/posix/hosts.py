@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pylitebox
+from tests.north.conftest import open_fds
 
 
 class HostOs:
@@ -94,18 +95,15 @@ Scenario = Callable[[Any, Recorder], None]
 
 @contextmanager
 def host(directory: Path) -> Iterator[HostOs]:
-    before, umask, cwd = set(os.listdir("/proc/self/fd")), os.umask(0o022), Path.cwd()
+    before, umask, cwd = open_fds(), os.umask(0o022), Path.cwd()
     os.chdir(directory)
     try:
         yield HostOs()
     finally:
         os.chdir(cwd)
         os.umask(umask)
-        for fd in set(os.listdir("/proc/self/fd")) - before:
-            try:
-                os.close(int(fd))
-            except OSError:
-                pass
+        for fd in open_fds() - before:
+            os.close(fd)
 
 
 def compare(scenario: Scenario, directory: Path) -> None:

@@ -20,6 +20,7 @@ from pylitebox.library import posix as library
 from pylitebox.south.local import directory as local
 from pylitebox.south.local.directory import LocalDirectory
 from pylitebox.south.local.platform import LocalPlatform
+from tests.north.conftest import open_fds
 
 
 @pytest.fixture
@@ -37,10 +38,6 @@ def tree(tmp_path: Path) -> Path:
 def walks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to walk the host's trees: as POSIX hosts can, and as all can."""
     monkeypatch.setattr(library, "_DESCRIPTORS", request.param == "descriptors")
-
-
-def _open_fds() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.usefixtures("walks")
@@ -107,26 +104,26 @@ class TestMounts:
         assert (tree / "a/g").read_bytes().startswith(b"start")
 
     def test_descriptors_of_the_host_are_given_back(self, tree: Path) -> None:
-        before = _open_fds()
+        before = open_fds()
         with pylitebox.Posix(mounts=[f"{tree}:/p:rw"], system=True) as box:
             box.open("/p/src/main.py", box.O_RDWR)
             assert box.path.isdir("/usr/bin")
-        assert _open_fds() == before
+        assert open_fds() == before
         box = pylitebox.Posix(mounts=[f"{tree}:/p:rw"])
         box.fopen("/p/src/main.py").close()
         del box
         gc.collect()
-        assert _open_fds() == before
+        assert open_fds() == before
 
     def test_what_cannot_be_mounted(self, tree: Path) -> None:
-        before = _open_fds()
+        before = open_fds()
         for mount in (f"{tree}/none:/p", f"{tree}/src/main.py:/p", f"{tree}:/proc/x"):
             with pytest.raises(pylitebox.OptionError):
                 pylitebox.Posix(mounts=[f"{tree}:/q", mount])
         with pytest.raises(pylitebox.OptionError, match="working directory /none"):
             pylitebox.Posix(mounts=[f"{tree}:/q"], cwd="/none")
         gc.collect()
-        assert _open_fds() == before
+        assert open_fds() == before
 
 
 def test_the_system_of_the_host() -> None:
