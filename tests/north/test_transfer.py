@@ -66,8 +66,8 @@ def test_sendfile(g):
     assert g("sendfile", writer, source, 0, 100) == 0
     assert g("sendfile", sink, reader, 0, 1) == -E.EINVAL
     assert g("sendfile", sink, g("open", ".", fc.O_DIRECTORY, 0), 0, 1) == -E.EINVAL
-    assert g("sendfile", source, 99, 0, 1) == -E.EBADF
-    assert g("sendfile", 99, source, 0, 1) == -E.EBADF
+    assert g("sendfile", source, 0x7FFF, 0, 1) == -E.EBADF
+    assert g("sendfile", 0x7FFF, source, 0, 1) == -E.EBADF
     assert g("sendfile", g("open", "f", fc.O_RDONLY, 0), source, 0, 1) == -E.EBADF
     assert g("sendfile", sink, source, BAD, 1) == -E.EFAULT
     assert g("sendfile", sink, reader, offset(0), 1) == -E.ESPIPE
@@ -90,7 +90,7 @@ def test_copy_file_range(g):
     assert g("copy_file_range", directory, 0, g("open", "f", fc.O_PATH, 0), 0, 1, 0) == -E.EBADF
     assert g("copy_file_range", reader, 0, sink, 0, 1, 0) == -E.EINVAL
     assert g("copy_file_range", source, 0, g("open", "out", fc.O_RDONLY, 0), 0, 1, 0) == -E.EBADF
-    assert g("copy_file_range", 99, 0, sink, 0, 1, 0) == -E.EBADF
+    assert g("copy_file_range", 0x7FFF, 0, sink, 0, 1, 0) == -E.EBADF
 
 
 def test_splice(g):
@@ -127,7 +127,7 @@ def test_tee(g):
     assert g("tee", reader, second_writer, 0, 0) == 0
     assert g("tee", reader, writer, 1, 0) == -E.EINVAL
     assert g("tee", make(g), writer, 1, 0) == -E.EINVAL
-    assert g("tee", 99, writer, 1, 0) == -E.EBADF
+    assert g("tee", 0x7FFF, writer, 1, 0) == -E.EBADF
     g("close", writer)
     assert g("tee", reader, second_writer, 4, 0) == 0
 

@@ -38,6 +38,8 @@ class Limits:
         self.socket_bytes = 64 << 20  # in the queues of all sockets
         self.epoll_entries = 1 << 16  # of all epoll sets
         self.record_locks = 1 << 16  # of all files
+        self.inotify_watches = 1 << 16  # of all inotify instances: about half a kilobyte of ours each
+        self.inotify_bytes = 32 << 20  # of events that nobody has read yet
         self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
 
 
@@ -75,6 +77,9 @@ class Kernel:
         self.pipe_pages = Budget(self.limits.pipe_pages)
         self.epoll_entries = Budget(self.limits.epoll_entries)
         self.record_locks = Budget(self.limits.record_locks, errno=E.ENOLCK)
+        self.inotify_watches = Budget(self.limits.inotify_watches)
+        self.inotify_bytes = Budget(self.limits.inotify_bytes)
+        self.inotify_instances: dict[int, int] = {}  # by user
         self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

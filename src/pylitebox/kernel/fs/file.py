@@ -13,6 +13,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.notify import closed, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,10 @@ class File:
     def truncate(self, size: int) -> None:
         raise KernelError(E.EINVAL)
 
+    def allocate(self, mode: int, offset: int, size: int) -> None:
+        """fallocate(2); the access mode was checked."""
+        raise KernelError(E.ENODEV)
+
     def fsync(self) -> None:
         """Make it durable; EINVAL for what cannot be synced."""
         raise KernelError(E.EINVAL)
@@ -131,6 +136,8 @@ class File:
                     callback()
             if self.inode is not None and self.inode.locks is not None:
                 self.inode.locks.forget(self)
+            if watched:
+                closed(self)
             self.release()
 
     def on_close(self, table: FileTable) -> None:

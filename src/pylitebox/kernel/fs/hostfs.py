@@ -73,6 +73,7 @@ class HostInode(Inode):
 
     def _take(self, facts: HostStat) -> None:
         self._facts = facts
+        self._nameless = False
         self._stat: Stat | None = None
         self.mode = facts.st_mode & _MODE_SHOWN
         self.checked = self.filesystem.kernel.now()
@@ -105,7 +106,7 @@ class HostInode(Inode):
 
     @property
     def nlink(self) -> int:
-        return self._facts.st_nlink
+        return 0 if self._nameless else self._facts.st_nlink
 
     def stat(self) -> Stat:
         facts = self.fresh()
@@ -115,7 +116,7 @@ class HostInode(Inode):
                 self.filesystem.dev,
                 self.ino,
                 self.mode,
-                facts.st_nlink,
+                self.nlink,
                 self.uid,
                 self.gid,
                 0,
@@ -258,12 +259,22 @@ class HostInode(Inode):
             if inode in self.filesystem.kernel.idle_files:
                 del self.filesystem.kernel.idle_files[inode]
                 inode.forget()
-            inode._refresh()
+            inode._lost_name()
+
+    def _lost_name(self) -> None:
+        """A name is gone; if it was the last one, there may be no way to ask the host any more."""
+        last = self.mode & S_IFMT == S_IFDIR or self._facts.st_nlink == 1
+        self._refresh()
+        self._nameless = last
 
     def rmdir(self, name: bytes) -> None:
         self._inside(name)
+        inode = self.filesystem.inodes.get(self.lookup(name).ino)
         self.directory.rmdir(name)
         self._refresh()
+        if inode is not None:
+            self.filesystem.listings.pop(inode, None)
+            inode._lost_name()
 
     def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
         assert isinstance(newdir, HostInode)

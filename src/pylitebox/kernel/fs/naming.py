@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import PATH_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pylitebox.abi.inotify import IN_ATTRIB
 from pylitebox.abi.stat import (
     S_IFBLK,
     S_IFCHR,
@@ -21,6 +22,8 @@ from pylitebox.abi.stat import (
 )
 from pylitebox.kernel.credentials import CAP_FOWNER, CAP_MKNOD
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import notify
+from pylitebox.kernel.fs.notify import watched
 from pylitebox.kernel.fs.vfs import Dentry, Location
 from pylitebox.kernel.fs.walk import MAY_EXEC, MAY_READ, MAY_WRITE, last, permission, resolve, resolve_parent
 
@@ -39,7 +42,10 @@ def want_write(location: Location) -> None:
 
 def add_name(directory: Location, name: bytes, inode: Inode) -> Location:
     """The place of a file that was just made."""
-    return Location(directory.mount, directory.dentry.add(name, inode))
+    place = Location(directory.mount, directory.dentry.add(name, inode))
+    if watched:
+        notify.created(directory.inode, name, inode)
+    return place
 
 
 # -- making -----------------------------------------------------------------------------------------------------
@@ -144,6 +150,8 @@ def link_location(who: Who, source: Location, new: bytes, new_at: Location | Non
     if inode.nlink >= 65000:
         raise KernelError(E.EMLINK)
     parent.inode.link(name, inode)
+    if watched:
+        notify.on_inode(inode, IN_ATTRIB)
     place = add_name(parent, name, inode)
     if source.dentry.deleted and inode.linkable:  # O_TMPFILE: the open file has a name now
         inode.linkable = False
@@ -193,6 +201,10 @@ def unlink(who: Who, path: bytes, at: Location | None = None) -> None:
         raise KernelError(E.EBUSY)
     parent.inode.unlink(name)
     parent.dentry.drop(child)
+    if watched:
+        was_dir = notify.unlinked(child.inode)
+        del child
+        notify.deleted(parent.inode, name, was_dir)
 
 
 def rmdir(who: Who, path: bytes, at: Location | None = None) -> None:
@@ -206,6 +218,10 @@ def rmdir(who: Who, path: bytes, at: Location | None = None) -> None:
         raise KernelError(E.EBUSY)
     parent.inode.rmdir(name)
     parent.dentry.drop(child)
+    if watched:
+        was_dir = notify.unlinked(child.inode)
+        del child
+        notify.deleted(parent.inode, name, was_dir)
 
 
 # -- renaming ---------------------------------------------------------------------------------------------------
@@ -253,6 +269,11 @@ def rename(
     _may_rename(who, old_dir, source, new_dir, target, exchange=exchange)
     old_dir.inode.rename(old_name, new_dir.inode, new_name, flags)
     _renamed(old_dir.dentry, source, new_dir.dentry, new_name, target, exchange=exchange)
+    if watched:
+        replaced = target.inode if target is not None and not exchange else None
+        notify.moved(old_dir.inode, old_name, new_dir.inode, new_name, source.inode, replaced)
+        if exchange and target is not None:
+            notify.moved(new_dir.inode, new_name, old_dir.inode, old_name, target.inode, None)
 
 
 def _may_rename(

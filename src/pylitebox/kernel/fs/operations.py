@@ -30,6 +30,7 @@ from pylitebox.abi.fcntl import (
     W_OK,
     X_OK,
 )
+from pylitebox.abi.inotify import IN_ACCESS, IN_ATTRIB, IN_MODIFY, IN_OPEN
 from pylitebox.abi.stat import (
     S_IFBLK,
     S_IFCHR,
@@ -44,6 +45,7 @@ from pylitebox.abi.stat import (
 )
 from pylitebox.kernel.credentials import CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import notify
 from pylitebox.kernel.fs.naming import (
     add_name,
     link,
@@ -57,6 +59,7 @@ from pylitebox.kernel.fs.naming import (
     unlink,
     want_write,
 )
+from pylitebox.kernel.fs.notify import watched
 from pylitebox.kernel.fs.opened import PathFile
 from pylitebox.kernel.fs.vfs import MS_NODEV, Dentry, Location, Stat, Statfs
 from pylitebox.kernel.fs.walk import (
@@ -152,14 +155,20 @@ def open_location(who: Who, location: Location, flags: int) -> File:
 
 def _opened(who: Who, location: Location, flags: int) -> File:
     """Make the file once all checks are passed."""
+    file = _file_of(who, location, flags)
+    if watched and (not isinstance(file, FifoFile) or file.connected):
+        notify.on_dentry(location.dentry, IN_OPEN)
+    if flags & O_TRUNC and location.inode.mode & S_IFMT == S_IFREG:
+        location.inode.truncate(0)
+        if watched:
+            notify.on_dentry(location.dentry, IN_MODIFY)
+    return file
+
+
+def _file_of(who: Who, location: Location, flags: int) -> File:
     inode = location.inode
     kind = inode.mode & S_IFMT
     kept = flags & ~_OPEN_ONLY | O_LARGEFILE
-    if kind == S_IFREG:
-        file = inode.open(kept, location)
-        if flags & O_TRUNC:
-            inode.truncate(0)
-        return file
     if kind == S_IFIFO and not hasattr(inode, "file"):
         return FifoFile(inode, kept, location)
     if kind in (S_IFCHR, S_IFBLK) and not hasattr(inode, "file"):
@@ -208,7 +217,11 @@ def _create(who: Who, directory: Location, name: bytes, flags: int, mode: int) -
         raise KernelError(E.EROFS)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
     inode = directory.inode.create(name, mode & 0o7777 & ~who.fs.umask, who.cred)
-    return inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, add_name(directory, name, inode))
+    place = add_name(directory, name, inode)
+    file = inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, place)
+    if watched:
+        notify.on_dentry(place.dentry, IN_OPEN)
+    return file
 
 
 def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | None, resolve_flags: int) -> File:
@@ -226,6 +239,8 @@ def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | N
     file = inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, place)
     if not flags & O_EXCL:
         inode.linkable = True
+    if watched:
+        notify.on_dentry(dentry, IN_OPEN)
     return file
 
 
@@ -270,6 +285,11 @@ def _real(cred: Credentials) -> Credentials:
     )
 
 
+def _changed(location: Location, mask: int = IN_ATTRIB) -> None:
+    if watched:
+        notify.on_dentry(location.dentry, mask)
+
+
 def _owner(who: Who, inode: Inode) -> bool:
     return who.cred.fsuid == inode.uid or who.cred.capable(CAP_FOWNER)
 
@@ -284,6 +304,7 @@ def chmod(who: Who, location: Location, mode: int) -> None:
     if not who.cred.in_group(inode.gid) and not who.cred.capable(CAP_FSETID):
         mode &= ~S_ISGID
     inode.setattr(mode=mode & 0o7777)
+    _changed(location)
 
 
 def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> None:
@@ -308,6 +329,8 @@ def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> Non
         if mode == inode.mode & 0o7777:
             mode = None
     inode.setattr(uid=uid, gid=gid, mode=mode)
+    if uid is not None or gid is not None or mode is not None:
+        _changed(location)
 
 
 def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
@@ -324,6 +347,7 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
     inode.setattr(
         atime_ns=now if isinstance(atime, str) else atime, mtime_ns=now if isinstance(mtime, str) else mtime
     )
+    _changed(location, IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
 
 
 def truncate(who: Who, location: Location, size: int) -> None:
@@ -340,6 +364,7 @@ def truncate(who: Who, location: Location, size: int) -> None:
         inode.truncate(size)
     finally:
         inode.release()
+    _changed(location, IN_MODIFY)
 
 
 def statfs(location: Location) -> Statfs:
@@ -360,6 +385,7 @@ def setxattr(who: Who, location: Location, name: bytes, value: bytes, flags: int
     want_write(location)
     _check_xattr(who, location.inode, name, MAY_WRITE, E.EPERM)
     location.inode.set_xattr(name, value, flags)
+    _changed(location)
 
 
 def listxattr(who: Who, location: Location) -> list[bytes]:
@@ -373,6 +399,7 @@ def removexattr(who: Who, location: Location, name: bytes) -> None:
     want_write(location)
     _check_xattr(who, location.inode, name, MAY_WRITE, E.EPERM)
     location.inode.remove_xattr(name)
+    _changed(location)
 
 
 def _check_xattr(who: Who, inode: Inode, name: bytes, mask: int, refusal: int) -> None:

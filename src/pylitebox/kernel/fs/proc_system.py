@@ -13,6 +13,7 @@ from pylitebox.kernel.credentials import NGROUPS_MAX
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.proc_files import Text
+from pylitebox.kernel.inotify import MAX_QUEUED_EVENTS, MAX_USER_INSTANCES
 from pylitebox.kernel.pipe import PIPE_MAX_SIZE
 from pylitebox.kernel.version import OSRELEASE, OSTYPE, VERSION
 
@@ -130,6 +131,11 @@ SYSTEM: dict[bytes, object] = {
         b"fs": {
             b"file-max": _said(b"9223372036854775807\n"),
             b"file-nr": _said(b"0\t0\t9223372036854775807\n"),
+            b"inotify": {
+                b"max_queued_events": _said(b"%d\n" % MAX_QUEUED_EVENTS),
+                b"max_user_instances": _said(b"%d\n" % MAX_USER_INSTANCES),
+                b"max_user_watches": _computed(lambda kernel: b"%d\n" % kernel.limits.inotify_watches),
+            },
             b"nr_open": _said(b"%d\n" % NR_OPEN),
             b"pipe-max-size": _said(b"%d\n" % PIPE_MAX_SIZE),
         },

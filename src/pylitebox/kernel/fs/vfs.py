@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.file import File
     from pylitebox.kernel.fs.namespace import FsContext
+    from pylitebox.kernel.inotify import InotifyFile, Watch
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.locks import Locks
     from pylitebox.kernel.pipe import Pipe
@@ -136,6 +137,8 @@ class Inode:
     socket: object = None
     #: Advisory locks (kernel/locks.py).
     locks: Locks | None = None
+    #: Who is told what happens to it (kernel/inotify.py), by instance.
+    watches: dict[InotifyFile, Watch] | None = None
     rdev = 0
     #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
     facts: tuple[object, object] = (None, None)
@@ -400,7 +403,7 @@ class FileSystem:
         self.dev = kernel.new_dev()
         self.created_ns = kernel.wall()
         self._root_dentry: Dentry | None = None
-        self._negatives: deque[tuple[Dentry, bytes]] = deque()
+        self._negatives: deque[tuple[dict[bytes, Dentry], bytes]] = deque()
 
     @property
     def root_dentry(self) -> Dentry:
@@ -414,13 +417,13 @@ class FileSystem:
         assert self.cache_ns
         old = parent.children.get(name)
         if old is None:
-            self._negatives.append((parent, name))
+            self._negatives.append((parent.children, name))  # not the parent, which may go meanwhile
             if len(self._negatives) > MAX_NEGATIVES:
-                directory, oldest = self._negatives.popleft()
-                absent = directory.children.get(oldest)
+                children, oldest = self._negatives.popleft()
+                absent = children.get(oldest)
                 if absent is not None and absent.inode is None:
-                    del directory.children[oldest]
-            parent.children[name] = Dentry(name, parent, None, self.kernel.now() + self.cache_ns)
+                    del children[oldest]
+            parent.children[name] = Dentry(name, None, None, self.kernel.now() + self.cache_ns)
         else:
             old.expires = self.kernel.now() + self.cache_ns
 

@@ -97,8 +97,7 @@ def _allocate_in_turns(task: Task, file: File, mode: int, offset: int, length: i
 
 
 def _allocate(file: File, mode: int, offset: int, length: int) -> int:
-    assert file.inode is not None
-    file.inode.allocate(mode, offset, length)
+    file.allocate(mode, offset, length)
     return 0
 
 
