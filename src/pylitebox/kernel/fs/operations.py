@@ -75,6 +75,8 @@ from pylitebox.kernel.fs.walk import (
 from pylitebox.kernel.pipe import FifoFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.fs.file import File
     from pylitebox.kernel.fs.vfs import Inode, Who
 
@@ -350,7 +352,10 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
     _changed(location, IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
 
 
-def truncate(who: Who, location: Location, size: int) -> None:
+def truncate(
+    who: Who, location: Location, size: int, may_grow: Callable[[Inode], None] = lambda inode: None
+) -> None:
+    """truncate(2); ``may_grow`` is asked once all else is checked."""
     inode = location.inode
     kind = inode.mode & S_IFMT
     if kind == S_IFDIR:
@@ -359,6 +364,7 @@ def truncate(who: Who, location: Location, size: int) -> None:
         raise KernelError(E.EINVAL)
     want_write(location)
     permission(who.cred, inode, MAY_WRITE)
+    may_grow(inode)
     inode.acquire(write=True)
     try:
         inode.truncate(size)

@@ -6,16 +6,18 @@ The fast path is one descriptor look-up, one operation of the file, one copy. Ev
 Rules: a blocking write goes on until all is written, a read until something was read, as on Linux; an error or a
 signal after the first byte is a short count. A file that is always ready to poll(2) (a regular one) never fails with
 EAGAIN and is not interrupted: a wait for the host's disk is not the guest's business.
-Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ); what was read from a pipe or socket beyond an unwritable page is lost.
+Missing: what was read from a pipe or socket beyond an unwritable page is lost.
 """
 
 from collections.abc import Generator, Iterator
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_APPEND, SEEK_CUR, SEEK_HOLE
+from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from pylitebox.abi.signal import SI_USER, SIGPIPE
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
+from pylitebox.kernel.filesize import room
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.signals import SigInfo, post_task
 from pylitebox.kernel.task import Task
@@ -35,7 +37,6 @@ _RWF_READ = RWF_HIPRI | RWF_NOWAIT
 _RWF_WRITE = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND
 
 _READ_GAP = "what a pipe or socket gave for an unwritable part of the buffer is lost"
-_WRITE_GAP = "RLIMIT_FSIZE is not enforced"
 
 
 # -- the fast paths -----------------------------------------------------------------------------------------------
@@ -62,11 +63,13 @@ def read(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
     return len(data)
 
 
-@syscall("write", x86_64=1, aarch64=64, support=Partial(_WRITE_GAP))
+@syscall("write", x86_64=1, aarch64=64, support=Full, test="test_size_limit")
 def write(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
     file = task.files.get(fd)
     if not file.writable:
         raise KernelError(E.EBADF)
+    if task.process.rlimits[RLIMIT_FSIZE][0] != RLIM_INFINITY:
+        count = room(task, file, None, count)
     if count > CHUNK:
         return write_pieces(task, file, gather(task.memory, segment(buf, count)), None, nonblocking=file.nonblocking)
     try:
@@ -109,16 +112,16 @@ def pread64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Re
     return len(data)
 
 
-@syscall("pwrite64", x86_64=18, aarch64=68, support=Partial(_WRITE_GAP))
+@syscall("pwrite64", x86_64=18, aarch64=68, support=Full, test="test_size_limit")
 def pwrite64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Result:
     if offset < 0:
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.writable:
-        raise _refusal(file)
-    vector = segment(buf, count)
+        raise KernelError(E.EBADF)
     if not count:
         return file.pwrite(b"", offset)
+    vector = segment(buf, room(task, file, offset, count))
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=False)
 
 
@@ -138,7 +141,7 @@ def readv(task: Task, fd: Fd, iov: Address, iovcnt: Int) -> Result:
     return _read(task, fd, iov, iovcnt, None, 0)
 
 
-@syscall("writev", x86_64=20, aarch64=66, support=Partial(_WRITE_GAP))
+@syscall("writev", x86_64=20, aarch64=66, support=Full, test="test_size_limit")
 def writev(task: Task, fd: Fd, iov: Address, iovcnt: Int) -> Result:
     return _write(task, fd, iov, iovcnt, None, 0)
 
@@ -148,7 +151,7 @@ def preadv(task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset
     return _read(task, fd, iov, iovcnt, _position(offset), 0)
 
 
-@syscall("pwritev", x86_64=296, aarch64=70, support=Partial(_WRITE_GAP))
+@syscall("pwritev", x86_64=296, aarch64=70, support=Full, test="test_size_limit")
 def pwritev(task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset_high: ULong) -> Result:
     return _write(task, fd, iov, iovcnt, _position(offset), 0)
 
@@ -160,7 +163,7 @@ def preadv2(
     return _read(task, fd, iov, iovcnt, None if offset == -1 else _position(offset), flags)
 
 
-@syscall("pwritev2", x86_64=328, aarch64=287, support=Partial("RWF_ATOMIC, RWF_DONTCACHE: EOPNOTSUPP; " + _WRITE_GAP))
+@syscall("pwritev2", x86_64=328, aarch64=287, support=Partial("RWF_ATOMIC, RWF_DONTCACHE: EOPNOTSUPP"))
 def pwritev2(
     task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset_high: ULong, flags: RwfFlags
 ) -> Result:
@@ -210,8 +213,20 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
         raise KernelError(E.EOPNOTSUPP)
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         offset = file.stat().size
+    vector = _first(vector, room(task, file, offset, total(vector)))
     nonblocking = file.nonblocking or bool(flags & RWF_NOWAIT)
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=nonblocking)
+
+
+def _first(vector: list[Segment], size: int) -> list[Segment]:
+    """The first ``size`` bytes of a vector."""
+    cut = []
+    for address, length in vector:
+        if size <= 0:
+            break
+        cut.append((address, min(length, size)))
+        size -= length
+    return cut
 
 
 # -- the generators -----------------------------------------------------------------------------------------------

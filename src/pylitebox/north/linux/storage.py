@@ -2,13 +2,13 @@
 
 Advice is checked and not taken: what is worth caching is cached anyway. Syncing reaches the host for the files of
 writable host mounts; memory has nothing to sync.
-Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ).
 """
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi.stat import S_IFIFO, S_IFMT, is_dir, is_reg
 from pylitebox.kernel.errors import KernelError, WouldBlock
+from pylitebox.kernel.filesize import check_growth
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.task import Task
@@ -23,30 +23,32 @@ from pylitebox.north.linux.table import Full, Partial, syscall
 MAX_OFFSET = (1 << 63) - 1
 
 
-@syscall("truncate", x86_64=76, aarch64=45, support=Partial("RLIMIT_FSIZE is not enforced"))
+@syscall("truncate", x86_64=76, aarch64=45, support=Full, test="test_size_limit")
 def truncate(task: Task, path: Path, length: Offset) -> Result:
     if length < 0:
         raise KernelError(E.EINVAL)
     location = ops.resolve(task, path)
     try:
-        ops.truncate(task, location, length)
+        ops.truncate(task, location, length, lambda inode: check_growth(task, inode, length))
     except WouldBlock:
         file = ops.open_location(task, location, fc.O_WRONLY)
-        return patiently(file, lambda: _truncate(file, length))
+        return patiently(file, lambda: _truncate(task, file, length))
     return 0
 
 
-@syscall("ftruncate", x86_64=77, aarch64=46, support=Partial("RLIMIT_FSIZE is not enforced"))
+@syscall("ftruncate", x86_64=77, aarch64=46, support=Full, test="test_size_limit")
 def ftruncate(task: Task, fd: Fd, length: Offset) -> Result:
     if length < 0:
         raise KernelError(E.EINVAL)
     file = opened(task, fd)
     if not file.writable or file.can_poll:
         raise KernelError(E.EINVAL)
-    return patiently(file, lambda: _truncate(file, length))
+    return patiently(file, lambda: _truncate(task, file, length))
 
 
-def _truncate(file: File, length: int) -> int:
+def _truncate(task: Task, file: File, length: int) -> int:
+    if file.inode is not None:
+        check_growth(task, file.inode, length)
     file.truncate(length)
     return 0
 
@@ -77,6 +79,8 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
+    if not keep:
+        check_growth(task, file.inode, offset + length)
     if punch:
         length = min(length, max(file.inode.size - offset, 0))
     if TURN < length <= task.kernel.file_memory.limit:  # more is no space, or a hole without data: done at once

@@ -11,6 +11,7 @@ from pylitebox.abi.fcntl import MAX_RW_COUNT, O_APPEND
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.stat import is_dir, is_reg
 from pylitebox.kernel.errors import KernelError, WouldBlock
+from pylitebox.kernel.filesize import exceeded, room
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
@@ -24,7 +25,6 @@ from pylitebox.north.linux.table import Full, Partial, syscall
 SPLICE_F_NONBLOCK = 2
 _SPLICE_FLAGS = 15
 MAX_OFFSET = (1 << 63) - 1
-_GAP = Partial("RLIMIT_FSIZE is not enforced")
 
 
 class _Side:
@@ -132,7 +132,7 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     done = yield from _copy(
         task,
         lambda size, done: source.pread(size, side.offset + done),
-        lambda data, done: sink.write(data),
+        lambda data, done: sink.write(data[: room(task, sink, None, len(data))]),
         source,
         sink,
         count,
@@ -142,20 +142,7 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     return done
 
 
-def _wait_for_space(task: Task, sink: PipeFile) -> Generator[Wait, bool, None]:
-    """A pipe must be able to take something even if there is nothing to send (fs/splice.c)."""
-    while True:
-        if not sink.pipe.readers:
-            raise_sigpipe(task)
-            raise KernelError(E.EPIPE)
-        if not sink.pipe.full:
-            return
-        if sink.nonblocking:
-            raise WouldBlock
-        yield Wait(*sink.wait_queues())
-
-
-@syscall("copy_file_range", x86_64=326, aarch64=285, support=_GAP)
+@syscall("copy_file_range", x86_64=326, aarch64=285, support=Full, test="test_size_limit_of_transfers")
 def copy_file_range(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: UInt
 ) -> Result:
@@ -176,6 +163,7 @@ def copy_file_range(
     length = min(length, max(0, source.stat().size - left.offset))
     if source.inode is sink.inode and abs(left.offset - right.offset) < length:
         raise KernelError(E.EINVAL)
+    length = room(task, sink, right.offset, length)
     return hold(_copy_range(task, left, right, length), source, sink)
 
 
@@ -198,7 +186,7 @@ def _copy_range(task: Task, left: _Side, right: _Side, count: int) -> Blocking:
 # -- pipes --------------------------------------------------------------------------------------------------------
 
 
-@syscall("splice", x86_64=275, aarch64=76, support=_GAP)
+@syscall("splice", x86_64=275, aarch64=76, support=Full, test="test_size_limit_of_transfers")
 def splice(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: SpliceFlags
 ) -> Result:
@@ -263,6 +251,10 @@ def _splice_once(task: Task, left: _Side, right: _Side, size: int) -> int:
 
 
 def _write(task: Task, sink: File, side: _Side, data: bytes) -> int:
+    allowed = room(task, sink, side.offset, len(data))
+    if allowed < len(data):
+        exceeded(task)  # as Linux, which goes on to write the rest
+        data = data[:allowed]
     try:
         return sink.pwrite(data, side.offset) if side.seekable else sink.write(data)
     except KernelError as error:
