@@ -9,7 +9,7 @@ What a guest sees of the host is decided here:
 A host directory can change while it is mounted. Look-ups and attributes are at most CACHE_NS old; a file that was
 replaced is noticed by its inode number (ESTALE, upon which the walk is done again); names and attributes changed
 through us are seen at once. An open file stays what it was, as everywhere.
-Missing: extended attributes (EOPNOTSUPP), O_TMPFILE, special files, other owners (EPERM), RENAME_EXCHANGE,
+Missing: extended attributes (EOPNOTSUPP), O_TMPFILE, special files, other owners (EPERM), RENAME_EXCHANGE and WHITEOUT,
 renaming directories where ``hidden`` is used (EXDEV).
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from weakref import WeakValueDictionary
 
 from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import RENAME_WHITEOUT
 from pylitebox.abi.stat import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Stat, Statfs
@@ -276,8 +277,10 @@ class HostInode(Inode):
             self.filesystem.listings.pop(inode, None)
             inode._lost_name()
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         assert isinstance(newdir, HostInode)
+        if flags & RENAME_WHITEOUT:
+            raise KernelError(E.EINVAL)
         newdir._new(newname)
         inode = self.lookup(name)
         assert isinstance(inode, HostInode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import PATH_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pylitebox.abi.fcntl import PATH_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 from pylitebox.abi.inotify import IN_ATTRIB
 from pylitebox.abi.stat import (
     S_IFBLK,
@@ -235,10 +235,10 @@ def rename(
     new_at: Location | None = None,
     flags: int = 0,
 ) -> None:
-    """renameat2(2); RENAME_WHITEOUT is refused (EINVAL)."""
-    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) or flags == RENAME_NOREPLACE | RENAME_EXCHANGE:
-        raise KernelError(E.EINVAL)
+    """renameat2(2); EINVAL for flags that don't go together."""
     exchange = bool(flags & RENAME_EXCHANGE)
+    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) or (exchange and flags != RENAME_EXCHANGE):
+        raise KernelError(E.EINVAL)
     old_dir, old_name, old_slash = resolve_parent(who, old, at=old_at)
     new_dir, new_name, new_slash = resolve_parent(who, new, at=new_at)
     if old_dir.mount is not new_dir.mount:
@@ -267,7 +267,7 @@ def rename(
     if target is not None and target.inode is source.inode:
         return  # two names of one file: nothing happens (man 2 rename)
     _may_rename(who, old_dir, source, new_dir, target, exchange=exchange)
-    old_dir.inode.rename(old_name, new_dir.inode, new_name, flags)
+    old_dir.inode.rename(old_name, new_dir.inode, new_name, flags, who.cred)
     _renamed(old_dir.dentry, source, new_dir.dentry, new_name, target, exchange=exchange)
     if watched:
         replaced = target.inode if target is not None and not exchange else None

@@ -17,9 +17,10 @@ from pylitebox.abi.fcntl import (
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
     RENAME_EXCHANGE,
-    RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
 )
 from pylitebox.abi.stat import (
+    S_IFCHR,
     S_IFDIR,
     S_IFLNK,
     S_IFMT,
@@ -405,10 +406,8 @@ class MemoryDirectory(MemoryInode):
             inode.links -= 1
         inode.ctime_ns = self.filesystem.kernel.wall()
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         assert isinstance(newdir, MemoryDirectory)
-        if flags & ~(RENAME_EXCHANGE | RENAME_NOREPLACE):
-            raise KernelError(E.EINVAL)
         inode = self.lookup(name)
         other = newdir.find(newname)
         if newdir.removed:
@@ -422,15 +421,19 @@ class MemoryDirectory(MemoryInode):
             self.insert(name, other)
             other.ctime_ns = self.ctime_ns
         else:
+            if isinstance(other, MemoryDirectory) and not other.empty:
+                raise KernelError(E.ENOTEMPTY)
+            if flags & RENAME_WHITEOUT:
+                self.filesystem.slots.take(1)
             if other is not None:
-                if isinstance(other, MemoryDirectory) and not other.empty:
-                    raise KernelError(E.ENOTEMPTY)
                 newdir.remove(newname)
                 newdir._unlinked(other)
             self.remove(name)
         self._moved(inode, self, newdir)
         newdir.insert(newname, inode)
         inode.ctime_ns = newdir.ctime_ns
+        if flags & RENAME_WHITEOUT:  # as overlayfs marks what is gone; the mover owns it
+            self.insert(name, MemoryNode(self.filesystem, S_IFCHR, 0, cred.fsuid, cred.fsgid))
 
     @staticmethod
     def _moved(inode: Inode, old: MemoryDirectory, new: MemoryDirectory) -> None:

@@ -213,7 +213,7 @@ class Inode:
     def rmdir(self, name: bytes) -> None:
         raise KernelError(E.EPERM)
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         """Move an entry to a directory of the same file system, replacing what is there (man 2 rename)."""
         raise KernelError(E.EPERM)
 
