@@ -19,6 +19,7 @@ from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.hostfs import HostInode
+    from pylitebox.kernel.fs.nameless import NamelessFs
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
     from pylitebox.kernel.platform import Platform
@@ -68,6 +69,7 @@ class Kernel:
         self.devices = Devices(self)
         self.unix = UnixState(self.limits.socket_bytes)
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
+        self.nameless: NamelessFs | None = None  # where pipes and sockets are, if anybody asks
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
         self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them

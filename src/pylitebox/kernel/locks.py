@@ -6,7 +6,7 @@ descriptor table for process locks. Ranges are inclusive.
 
 Rules: locks of a table on a file go with the first descriptor of that table closed on it (man 2 fcntl); those of an
 open file description go with its last reference. A wait that would close a cycle of process locks is EDEADLK.
-Missing: mandatory locking, leases; pipes and other files without an inode have no locks.
+A file without a name gets its inode from the caller (File.make_inode). Missing: mandatory locking, leases.
 """
 
 from __future__ import annotations
@@ -111,10 +111,9 @@ class Locks:
 _waiting: dict[Owner, Record] = {}
 
 
-def _of(file: File) -> Locks | None:
+def _of(file: File) -> Locks:
     inode = file.inode
-    if inode is None:
-        return None
+    assert inode is not None, "the caller had it made"
     if inode.locks is None:
         inode.locks = Locks(inode.filesystem.kernel.record_locks)
     return inode.locks
@@ -123,8 +122,6 @@ def _of(file: File) -> Locks | None:
 def flock(file: File, mode: int, *, wait: bool) -> int | Blocking:
     """Set ``file``'s lock to LOCK_SH or LOCK_EX, or give it up (LOCK_UN); EAGAIN where it may not ``wait``."""
     locks = _of(file)
-    if locks is None:
-        return 0
     if mode == LOCK_UN:
         if locks.flocks.pop(file, None) is not None:
             locks.queue.wake()
@@ -159,15 +156,12 @@ def _flock_later(locks: Locks, file: File, mode: int) -> Blocking:
 
 def conflict(file: File, wanted: Record) -> Record | None:
     """F_GETLK: a lock that forbids ``wanted``, or None."""
-    locks = _of(file)
-    return None if locks is None else locks.conflict(wanted)
+    return _of(file).conflict(wanted)
 
 
 def set_record(file: File, new: Record, *, wait: bool) -> int | Blocking:
     """Set or clear a record lock; EAGAIN where it may not ``wait``, EDEADLK, ENOLCK."""
     locks = _of(file)
-    if locks is None:
-        return 0
     if new.kind == F_UNLCK or locks.conflict(new) is None:
         locks.replace(new)
         return 0

@@ -62,6 +62,7 @@ class Pipe:
         "_budget",
         "_consumed",
         "_pages",
+        "inode",
         "read_queue",
         "reader_opens",
         "readers",
@@ -74,6 +75,7 @@ class Pipe:
     def __init__(self, budget: Budget) -> None:
         """``budget`` counts the slots of all pipes: when it is used up a new pipe is small, and EPERM keeps others
         from growing; at twice as much ENFILE."""
+        self.inode: Inode | None = None  # of a nameless one, once it was asked for
         self.slots = 0
         self._budget = budget
         slots = DEFAULT_SLOTS if budget.fits(DEFAULT_SLOTS) else MIN_SLOTS
@@ -296,7 +298,17 @@ class PipeEnd(PipeFile):
             raise KernelError(E.ENXIO)
         return PipeEnd(self.pipe, flags, self._identity)
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        if self.pipe.inode is None:
+            from pylitebox.kernel.fs.nameless import make_inode
+
+            self.pipe.inode = make_inode(kernel, self)
+        self.inode = self.pipe.inode
+        return self.inode
+
     def stat(self) -> Stat:
+        if self.pipe.inode is not None:
+            return self.pipe.inode.stat()
         ino, uid, gid, time_ns = self._identity
         return nameless_stat(PIPEFS_DEV, ino, S_IFIFO | 0o600, uid, gid, time_ns)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
+    from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MapSource
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.wait import WaitQueue
@@ -67,6 +68,14 @@ class File:
         if self.inode is None:
             raise KernelError(E.EINVAL)
         return self.inode.stat()
+
+    def make_inode(self, kernel: Kernel) -> Inode:
+        """The inode, made now if there is none yet: changing attributes and setting locks needs one."""
+        if self.inode is None:
+            from pylitebox.kernel.fs.nameless import anonymous_inode
+
+            self.inode = anonymous_inode(kernel, self)
+        return self.inode
 
     # -- data: each raises WouldBlock rather than wait --------------------------------------------------------
 

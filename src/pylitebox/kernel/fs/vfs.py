@@ -140,8 +140,8 @@ class Inode:
     #: Who is told what happens to it (kernel/inotify.py), by instance.
     watches: dict[InotifyFile, Watch] | None = None
     rdev = 0
-    #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
-    facts: tuple[object, object] = (None, None)
+    #: It stands for a pipe, a socket or the like (nameless.py), which is opened through its file only.
+    nameless = False
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).
     linkable = False
 
@@ -517,12 +517,24 @@ class FileInode(Inode):
     def open(self, flags: int, location: Location) -> File:
         return self.file.reopen(flags)
 
+    def setattr(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        inode = self.file.make_inode(self.filesystem.kernel)
+        inode.setattr(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
 
 def location_of_file(file: File, mount: Mount) -> Location:
     """A place for an open file: its own, or a nameless one; ``mount`` is where the link to it was found."""
     if file.location is not None:
         return file.location
     inode = file.inode
-    if inode is None:
+    if inode is None or inode.nameless:
         inode = FileInode(mount.filesystem, file)
     return Location(mount, Dentry(file.link_text(), None, inode))

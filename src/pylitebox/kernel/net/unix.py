@@ -410,7 +410,16 @@ class UnixSocket(File):
     def link_text(self) -> bytes:
         return b"socket:[%d]" % self._ino
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        if self.inode is None:
+            from pylitebox.kernel.fs.nameless import make_inode
+
+            self.inode = make_inode(kernel, self)
+        return self.inode
+
     def stat(self) -> Stat:
+        if self.inode is not None:
+            return self.inode.stat()
         _, uid, gid = self.cred
         return nameless_stat(SOCKFS_DEV, self._ino, S_IFSOCK | 0o777, uid, gid, 0)
 

@@ -185,9 +185,7 @@ def ioctl(task: Task, fd: Fd, request: Request, argument: Address) -> Result:
     return file.ioctl(task, request, argument)
 
 
-@syscall(
-    "flock", x86_64=73, aarch64=32, support=Partial("on pipes, sockets and other files without an inode: no effect")
-)
+@syscall("flock", x86_64=73, aarch64=32, support=Full, test="test_flock")
 def flock(task: Task, fd: Fd, operation: LockOperation) -> Result:
     mode = operation & ~fc.LOCK_NB
     if operation & 32:  # LOCK_MAND: accepted and ignored since Linux 5.17
@@ -195,6 +193,5 @@ def flock(task: Task, fd: Fd, operation: LockOperation) -> Result:
     if mode not in (fc.LOCK_SH, fc.LOCK_EX, fc.LOCK_UN):
         raise KernelError(E.EINVAL)
     file = opened(task, fd)
-    if file.inode is None:
-        return 0
+    file.make_inode(task.kernel)
     return locks.flock(file, mode, wait=not operation & fc.LOCK_NB)

@@ -12,7 +12,7 @@ from pylitebox.abi import stat as st
 from pylitebox.abi.time import TIMESPEC
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
-from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.nameless import place_of
 from pylitebox.kernel.fs.vfs import Location, Stat
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
@@ -167,17 +167,7 @@ def access(task: Task, path: Path, mode: AccessMode) -> Result:
 # -- mode and owner -----------------------------------------------------------------------------------------------
 
 
-def _place(file: File) -> Location:
-    """Where an open file is; EOPNOTSUPP for those that are nowhere."""
-    if file.location is None:
-        raise KernelError(E.EOPNOTSUPP)
-    return file.location
-
-
-_NAMELESS = "on pipes and sockets: EOPNOTSUPP"
-
-
-@syscall("fchmodat2", x86_64=452, aarch64=452, support=Partial(_NAMELESS))
+@syscall("fchmodat2", x86_64=452, aarch64=452, support=Full, test="test_attributes_of_nameless_files")
 def fchmodat2(task: Task, dirfd: DirFd, path: Path, mode: Mode, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -198,13 +188,13 @@ def chmod(task: Task, path: Path, mode: Mode) -> Result:
     return fchmodat2(task, fc.AT_FDCWD, path, mode, 0)
 
 
-@syscall("fchmod", x86_64=91, aarch64=52, support=Partial(_NAMELESS))
+@syscall("fchmod", x86_64=91, aarch64=52, support=Full, test="test_attributes_of_nameless_files")
 def fchmod(task: Task, fd: Fd, mode: Mode) -> Result:
-    ops.chmod(task, _place(opened(task, fd)), mode)
+    ops.chmod(task, place_of(task.kernel, opened(task, fd)), mode)
     return 0
 
 
-@syscall("fchownat", x86_64=260, aarch64=54, support=Partial(_NAMELESS))
+@syscall("fchownat", x86_64=260, aarch64=54, support=Full, test="test_attributes_of_nameless_files")
 def fchownat(task: Task, dirfd: DirFd, path: Path, uid: Uid, gid: Uid, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -224,9 +214,9 @@ def lchown(task: Task, path: Path, uid: Uid, gid: Uid) -> Result:
     return 0
 
 
-@syscall("fchown", x86_64=93, aarch64=55, support=Partial(_NAMELESS))
+@syscall("fchown", x86_64=93, aarch64=55, support=Full, test="test_attributes_of_nameless_files")
 def fchown(task: Task, fd: Fd, uid: Uid, gid: Uid) -> Result:
-    ops.chown(task, _place(opened(task, fd)), uid, gid)
+    ops.chown(task, place_of(task.kernel, opened(task, fd)), uid, gid)
     return 0
 
 
@@ -240,7 +230,7 @@ def umask(task: Task, mask: Int) -> Result:
 # -- times --------------------------------------------------------------------------------------------------------
 
 
-@syscall("utimensat", x86_64=280, aarch64=88, support=Partial("on pipes and sockets: no effect"))
+@syscall("utimensat", x86_64=280, aarch64=88, support=Full, test="test_attributes_of_nameless_files")
 def utimensat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address, flags: AtFlags) -> Result:
     atime: ops.Time
     mtime: ops.Time
@@ -254,9 +244,7 @@ def utimensat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address, flag
     if path is None and dirfd != fc.AT_FDCWD:
         if flags:
             raise KernelError(E.EINVAL)
-        file = opened(task, dirfd)
-        if file.location is not None:
-            ops.utimens(task, file.location, atime, mtime)
+        ops.utimens(task, place_of(task.kernel, opened(task, dirfd)), atime, mtime)
         return 0
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -286,15 +274,13 @@ def _timeval(task: Task, address: int) -> tuple[int, int]:
     return values[0] * _NS + values[1] * 1000, values[2] * _NS + values[3] * 1000
 
 
-@syscall("futimesat", x86_64=261, aarch64=None, support=Partial("on pipes and sockets: no effect"))
+@syscall("futimesat", x86_64=261, aarch64=None, support=Full, test="test_attributes_of_nameless_files")
 def futimesat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address) -> Result:
     if not times:
         return utimensat(task, dirfd, path, 0, 0)
     atime, mtime = _timeval(task, times)
     if path is None and dirfd != fc.AT_FDCWD:
-        location = opened(task, dirfd).location
-        if location is None:
-            return 0
+        location = place_of(task.kernel, opened(task, dirfd))
     elif path is None:
         raise KernelError(E.EFAULT)
     else:
