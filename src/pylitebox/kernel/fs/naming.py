@@ -24,6 +24,7 @@ from pylitebox.kernel.credentials import CAP_FOWNER, CAP_MKNOD
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import notify
 from pylitebox.kernel.fs.notify import watched
+from pylitebox.kernel.fs.privileges import new_mode
 from pylitebox.kernel.fs.vfs import Dentry, Location
 from pylitebox.kernel.fs.walk import MAY_EXEC, MAY_READ, MAY_WRITE, last, permission, resolve, resolve_parent
 
@@ -86,7 +87,7 @@ def mknod(who: Who, path: bytes, mode: int, rdev: int = 0, at: Location | None =
     _may_create(who, parent)
     if kind in (S_IFCHR, S_IFBLK) and not who.cred.capable(CAP_MKNOD):
         raise KernelError(E.EPERM)
-    bits = mode & 0o7777 & ~who.fs.umask
+    bits = new_mode(who, parent.inode, mode)
     if kind == S_IFREG:
         inode = parent.inode.create(name, bits, who.cred)
     else:

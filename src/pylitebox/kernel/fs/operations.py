@@ -4,7 +4,7 @@ A function here takes ``who`` acts (a Task, or a namespace's :class:`~pylitebox.
 all that Linux checks above the file system: permissions, read-only mounts, mount points, sticky directories, trailing
 slashes, in Linux's order (fs/namei.c), since programs depend on which error comes first. Operations on names are in
 naming.py and path walks in walk.py; both are offered here too.
-Missing: set-id bits are not dropped by writes (nothing honours them); protected_fifos, protected_regular.
+Missing: protected_fifos, protected_regular, POSIX ACLs (man 5 acl).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pylitebox.abi.stat import (
     S_IFREG,
     S_IFSOCK,
     S_ISGID,
-    S_ISUID,
+    S_ISVTX,
 )
 from pylitebox.kernel.credentials import CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials
 from pylitebox.kernel.errors import KernelError
@@ -61,6 +61,14 @@ from pylitebox.kernel.fs.naming import (
 )
 from pylitebox.kernel.fs.notify import watched
 from pylitebox.kernel.fs.opened import PathFile
+from pylitebox.kernel.fs.privileges import (
+    CAPABILITY,
+    capability_value,
+    check_security,
+    drop_privileges,
+    new_mode,
+    without_set_ids,
+)
 from pylitebox.kernel.fs.vfs import MS_NODEV, Dentry, Location, Stat, Statfs
 from pylitebox.kernel.fs.walk import (
     MAY_EXEC,
@@ -161,6 +169,7 @@ def _opened(who: Who, location: Location, flags: int) -> File:
     if watched and (not isinstance(file, FifoFile) or file.connected):
         notify.on_dentry(location.dentry, IN_OPEN)
     if flags & O_TRUNC and location.inode.mode & S_IFMT == S_IFREG:
+        drop_privileges(who.cred, location.inode)
         location.inode.truncate(0)
         if watched:
             notify.on_dentry(location.dentry, IN_MODIFY)
@@ -218,7 +227,7 @@ def _create(who: Who, directory: Location, name: bytes, flags: int, mode: int) -
     if directory.mount.readonly:
         raise KernelError(E.EROFS)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
-    inode = directory.inode.create(name, mode & 0o7777 & ~who.fs.umask, who.cred)
+    inode = directory.inode.create(name, new_mode(who, directory.inode, mode), who.cred)
     place = add_name(directory, name, inode)
     file = inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, place)
     if watched:
@@ -234,7 +243,7 @@ def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | N
     )
     want_write(directory)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
-    inode = directory.inode.tmpfile(mode & 0o7777 & ~who.fs.umask, who.cred)
+    inode = directory.inode.tmpfile(new_mode(who, directory.inode, mode), who.cred)
     dentry = Dentry(b"#%d" % inode.ino, directory.dentry, inode)
     dentry.deleted = True
     place = Location(directory.mount, dentry)
@@ -324,12 +333,12 @@ def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> Non
         if gid is not None and not (mine and (gid == inode.gid or cred.in_group(gid))):
             raise KernelError(E.EPERM)
     mode = None
-    if inode.mode & S_IFMT == S_IFREG:  # set-id bits go, whoever changes the owner
-        mode = inode.mode & 0o7777 & ~S_ISUID
-        if mode & 0o010:
-            mode &= ~S_ISGID
+    if inode.mode & S_IFMT != S_IFDIR:  # set-id bits and capabilities go, whoever changes the owner
+        mode = without_set_ids(cred, inode)
         if mode == inode.mode & 0o7777:
             mode = None
+        if inode.gives_capabilities:
+            inode.remove_xattr(CAPABILITY)
     inode.setattr(uid=uid, gid=gid, mode=mode)
     if uid is not None or gid is not None or mode is not None:
         _changed(location)
@@ -389,6 +398,8 @@ def getxattr(who: Who, location: Location, name: bytes) -> bytes:
 
 def setxattr(who: Who, location: Location, name: bytes, value: bytes, flags: int) -> None:
     want_write(location)
+    if name == CAPABILITY:
+        value = capability_value(value)
     _check_xattr(who, location.inode, name, MAY_WRITE, E.EPERM)
     location.inode.set_xattr(name, value, flags)
     _changed(location)
@@ -415,7 +426,11 @@ def _check_xattr(who: Who, inode: Inode, name: bytes, mask: int, refusal: int) -
     elif name.startswith(b"user."):
         if inode.mode & S_IFMT not in (S_IFREG, S_IFDIR):
             raise KernelError(refusal)
+        if mask == MAY_WRITE and inode.mode & (S_IFDIR | S_ISVTX) == S_IFDIR | S_ISVTX and not _owner(who, inode):
+            raise KernelError(E.EPERM)
         permission(who.cred, inode, mask)
+    elif mask == MAY_WRITE and name.startswith(b"security."):
+        check_security(who.cred, name)
 
 
 # -- names of places --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Bytes of data and numbers of entries are bounded per file system, and those of all of them per kernel. Extended
 attributes and the targets of symbolic links count as data.
 The overlay (overlay.py) is built from these classes.
-Missing: access times are updated as relatime does; extended attributes other than user.* and trusted.*.
+Access times are updated as relatime does. Missing: POSIX ACLs.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pylitebox.abi.stat import (
 )
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.content import PAGE, Budget, Content
+from pylitebox.kernel.fs.privileges import CAPABILITY
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Stat, Statfs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _DAY = 86_400 * 10**9
 MAX_ENTRIES = 1 << 18
 #: Names and values of extended attributes that one inode may hold, bytes.
 MAX_XATTR_BYTES = 1 << 16
+_NAMESPACES = (b"user.", b"trusted.", b"security.")
 DIRENT_SIZE = 20  # what tmpfs adds to a directory's size for each entry (mm/shmem.c: BOGO_DIRENT_SIZE)
 
 
@@ -152,8 +154,10 @@ class MemoryInode(Inode):
     # -- extended attributes (man 7 xattr) --------------------------------------------------------------------
 
     def _check_xattr(self, name: bytes) -> dict[bytes, bytes]:
-        if not name.startswith((b"user.", b"trusted.")):
+        if not name.startswith(_NAMESPACES):
             raise KernelError(E.EOPNOTSUPP)
+        if name in _NAMESPACES:
+            raise KernelError(E.EINVAL)
         return self._xattrs.values if self._xattrs is not None else {}
 
     def get_xattr(self, name: bytes) -> bytes:
@@ -172,6 +176,7 @@ class MemoryInode(Inode):
         if self._xattrs is None:
             self._xattrs = Attributes(self.filesystem.space)
         self._xattrs.put(name, value)
+        self.gives_capabilities = CAPABILITY in self._xattrs.values
         self.ctime_ns = self.filesystem.kernel.wall()
 
     def list_xattr(self) -> list[bytes]:
@@ -183,6 +188,7 @@ class MemoryInode(Inode):
         assert self._xattrs is not None
         self.own()
         self._xattrs.put(name, None)
+        self.gives_capabilities = CAPABILITY in self._xattrs.values
         self.ctime_ns = self.filesystem.kernel.wall()
 
 

@@ -140,6 +140,8 @@ class Inode:
     #: Who is told what happens to it (kernel/inotify.py), by instance.
     watches: dict[InotifyFile, Watch] | None = None
     rdev = 0
+    #: It has the attribute security.capability, which goes when it is written to.
+    gives_capabilities = False
     #: It stands for a pipe, a socket or the like (nameless.py), which is opened through its file only.
     nameless = False
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).

@@ -17,11 +17,11 @@ from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from pylitebox.abi.signal import SI_USER, SIGPIPE
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.kernel.filesize import room
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.signals import SigInfo, post_task
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.writing import SET_IDS, before_write
 from pylitebox.north.linux.args import Address, Fd, Int, Offset, RwfFlags, Size, ULong, Whence
 from pylitebox.north.linux.copy import CHUNK, TURN, Segment, gather, scatter, segment, segments, store, total
 from pylitebox.north.linux.lookup import opened
@@ -68,8 +68,11 @@ def write(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
     file = task.files.get(fd)
     if not file.writable:
         raise KernelError(E.EBADF)
-    if task.process.rlimits[RLIMIT_FSIZE][0] != RLIM_INFINITY:
-        count = room(task, file, None, count)
+    inode = file.inode
+    if task.process.rlimits[RLIMIT_FSIZE][0] != RLIM_INFINITY or (
+        inode is not None and (inode.mode & SET_IDS or inode.gives_capabilities)
+    ):
+        count = before_write(task, file, None, count)
     if count > CHUNK:
         return write_pieces(task, file, gather(task.memory, segment(buf, count)), None, nonblocking=file.nonblocking)
     try:
@@ -121,7 +124,7 @@ def pwrite64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> R
         raise KernelError(E.EBADF)
     if not count:
         return file.pwrite(b"", offset)
-    vector = segment(buf, room(task, file, offset, count))
+    vector = segment(buf, before_write(task, file, offset, count))
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=False)
 
 
@@ -213,7 +216,7 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
         raise KernelError(E.EOPNOTSUPP)
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         offset = file.stat().size
-    vector = _first(vector, room(task, file, offset, total(vector)))
+    vector = _first(vector, before_write(task, file, offset, total(vector)))
     nonblocking = file.nonblocking or bool(flags & RWF_NOWAIT)
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=nonblocking)
 

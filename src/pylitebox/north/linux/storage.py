@@ -8,11 +8,11 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi.stat import S_IFIFO, S_IFMT, is_dir, is_reg
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.kernel.filesize import check_growth
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
+from pylitebox.kernel.writing import before_resize
 from pylitebox.north.linux.args import Fd, Int, Offset, Path, Size, UInt
 from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
@@ -29,7 +29,7 @@ def truncate(task: Task, path: Path, length: Offset) -> Result:
         raise KernelError(E.EINVAL)
     location = ops.resolve(task, path)
     try:
-        ops.truncate(task, location, length, lambda inode: check_growth(task, inode, length))
+        ops.truncate(task, location, length, lambda inode: before_resize(task, inode, length))
     except WouldBlock:
         file = ops.open_location(task, location, fc.O_WRONLY)
         return patiently(file, lambda: _truncate(task, file, length))
@@ -48,7 +48,7 @@ def ftruncate(task: Task, fd: Fd, length: Offset) -> Result:
 
 def _truncate(task: Task, file: File, length: int) -> int:
     if file.inode is not None:
-        check_growth(task, file.inode, length)
+        before_resize(task, file.inode, length, file)
     file.truncate(length)
     return 0
 
@@ -79,8 +79,7 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
-    if not keep:
-        check_growth(task, file.inode, offset + length)
+    before_resize(task, file.inode, 0 if keep else offset + length, file)
     if punch:
         length = min(length, max(file.inode.size - offset, 0))
     if TURN < length <= task.kernel.file_memory.limit:  # more is no space, or a hole without data: done at once

@@ -11,11 +11,11 @@ from pylitebox.abi.fcntl import MAX_RW_COUNT, O_APPEND
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.stat import is_dir, is_reg
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.kernel.filesize import exceeded, room
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.writing import before_write, exceeded
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
 from pylitebox.north.linux.files import hold, next_turn, raise_sigpipe, read_vector, write_pieces
@@ -132,7 +132,7 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     done = yield from _copy(
         task,
         lambda size, done: source.pread(size, side.offset + done),
-        lambda data, done: sink.write(data[: room(task, sink, None, len(data))]),
+        lambda data, done: sink.write(data[: before_write(task, sink, None, len(data))]),
         source,
         sink,
         count,
@@ -163,7 +163,7 @@ def copy_file_range(
     length = min(length, max(0, source.stat().size - left.offset))
     if source.inode is sink.inode and abs(left.offset - right.offset) < length:
         raise KernelError(E.EINVAL)
-    length = room(task, sink, right.offset, length)
+    length = before_write(task, sink, right.offset, length)
     return hold(_copy_range(task, left, right, length), source, sink)
 
 
@@ -251,7 +251,7 @@ def _splice_once(task: Task, left: _Side, right: _Side, size: int) -> int:
 
 
 def _write(task: Task, sink: File, side: _Side, data: bytes) -> int:
-    allowed = room(task, sink, side.offset, len(data))
+    allowed = before_write(task, sink, side.offset, len(data))
     if allowed < len(data):
         exceeded(task)  # as Linux, which goes on to write the rest
         data = data[:allowed]
