@@ -8,7 +8,7 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import stat as st
-from pylitebox.north.linux.metadata import STATX
+from pylitebox.north.linux.metadata import STATX, STATX_ATTR_MOUNT_ROOT
 from tests.north.bench import Bench
 
 CREATE = fc.O_CREAT | fc.O_RDWR
@@ -86,6 +86,15 @@ def test_statx(g):
     assert mtime == (old["mtime"], old["mtime_ns"])
     assert ctime == (old["ctime"], old["ctime_ns"])
     assert st.makedev(*fields[21:23]) == old["dev"]
+    assert fields[0] & (st.STATX_MNT_ID | st.STATX_MNT_ID_UNIQUE) == st.STATX_MNT_ID
+    assert fields[2] & STATX_ATTR_MOUNT_ROOT == 0
+    assert fields[10] & STATX_ATTR_MOUNT_ROOT
+    assert g("statx", AT, "f", 0, st.STATX_MNT_ID_UNIQUE, buffer) == 0
+    unique = STATX.unpack(buffer)
+    assert unique[0] & (st.STATX_MNT_ID | st.STATX_MNT_ID_UNIQUE) == st.STATX_MNT_ID_UNIQUE
+    assert unique[23] >= 1 << 31 > fields[23]
+    assert g("statx", AT, "/", 0, 0, buffer) == 0
+    assert STATX.unpack(buffer)[2] & STATX_ATTR_MOUNT_ROOT
     assert g("statx", AT, "f", 0, 1 << 31, buffer) == -E.EINVAL
     assert g("statx", AT, "f", fc.AT_STATX_SYNC_TYPE, 0, buffer) == -E.EINVAL
     assert g("statx", AT, "f", 0x8, 0, buffer) == -E.EINVAL

@@ -31,7 +31,7 @@ from pylitebox.north.linux.args import (
     ULong,
 )
 from pylitebox.north.linux.lookup import locate, opened, start
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 
 _NS = 1_000_000_000
 _STAT_FLAGS = fc.AT_SYMLINK_NOFOLLOW | fc.AT_NO_AUTOMOUNT | fc.AT_EMPTY_PATH
@@ -103,22 +103,32 @@ def fstat(task: Task, fd: Fd, statbuf: Address) -> Result:
 #: struct statx (linux/stat.h): mask blksize attributes nlink uid gid mode ino size blocks attributes_mask, four
 #: times (atime btime ctime mtime: s, ns), rdev and dev (major, minor), mnt_id, dio alignments and spare.
 STATX = struct.Struct("<IIQIIIHxxQQQQ" + "qI4x" * 4 + "IIIIQ104x")
+STATX_ATTR_MOUNT_ROOT = 0x2000
 _STATX_RESERVED = 1 << 31
+_UNIQUE = 1 << 31  # where unique mount ids begin, so that they are not taken for the others
 
 
-@syscall("statx", x86_64=332, aarch64=291, support=Partial("STATX_DIOALIGN and later masks: not filled in"))
+@syscall("statx", x86_64=332, aarch64=291, support=Full, test="test_statx")
 def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: StatxMask, buf: Address) -> Result:
     if mask & _STATX_RESERVED or flags & fc.AT_STATX_SYNC_TYPE == fc.AT_STATX_SYNC_TYPE:
         raise KernelError(E.EINVAL)
     if flags & ~(_STAT_FLAGS | fc.AT_STATX_SYNC_TYPE):
         raise KernelError(E.EINVAL)
-    s = _stat(task, dirfd, path, flags)
+    if path:
+        at = start(task, dirfd, path)
+        location = ops.resolve(task, path, at=at, follow=not flags & fc.AT_SYMLINK_NOFOLLOW)
+        s = ops.stat(location)
+        facts = _mount_facts(location, mask)
+    else:
+        s = _stat(task, dirfd, path, flags)
+        facts = _mount_facts(task.fs.cwd if dirfd == fc.AT_FDCWD else task.files.get(dirfd).location, mask)
+    found, mount_id, attributes = facts
     task.memory.write(
         buf,
         STATX.pack(
-            st.STATX_BASIC_STATS | st.STATX_BTIME,
+            st.STATX_BASIC_STATS | st.STATX_BTIME | found,
             s.blksize,
-            0,
+            attributes,
             s.nlink,
             s.uid,
             s.gid,
@@ -126,17 +136,28 @@ def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: St
             s.ino,
             s.size,
             s.blocks,
-            0,
+            STATX_ATTR_MOUNT_ROOT,
             *divmod(s.atime_ns, _NS),
             *divmod(s.btime_ns, _NS),
             *divmod(s.ctime_ns, _NS),
             *divmod(s.mtime_ns, _NS),
             *_major_minor(s.rdev),
             *_major_minor(s.dev),
-            0,
+            mount_id,
         ),
     )
     return 0
+
+
+def _mount_facts(location: Location | None, mask: int) -> tuple[int, int, int]:
+    """(mask bits, mount id, attributes): as mountinfo counts, or ids that are never used again if they are wanted."""
+    if location is None:
+        return 0, 0, 0
+    mount = location.mount
+    attributes = STATX_ATTR_MOUNT_ROOT if location.dentry is mount.root else 0
+    if mask & st.STATX_MNT_ID_UNIQUE:
+        return st.STATX_MNT_ID_UNIQUE, _UNIQUE + mount.ident, attributes
+    return st.STATX_MNT_ID, mount.ident, attributes
 
 
 def _major_minor(dev: int) -> tuple[int, int]:
