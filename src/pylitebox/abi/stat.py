@@ -76,3 +76,12 @@ def dtype(mode: int) -> int:
 def makedev(major: int, minor: int) -> int:
     """A dev_t as stat(2) reports it (man 3 makedev)."""
     return (major & 0xFFF) << 8 | (minor & 0xFF) | (minor & ~0xFF) << 12 | (major & ~0xFFF) << 32
+
+
+def major(dev: int) -> int:
+    return dev >> 8 & 0xFFF | dev >> 32 & ~0xFFF
+
+
+def minor(dev: int) -> int:
+    return dev & 0xFF | dev >> 12 & 0xFFFFFF00
+

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.stat import makedev
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.nameless import NamelessFs
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
+    from pylitebox.kernel.locks import Locks
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
 
@@ -82,6 +84,7 @@ class Kernel:
         self.inotify_watches = Budget(self.limits.inotify_watches)
         self.inotify_bytes = Budget(self.limits.inotify_bytes)
         self.inotify_instances: dict[int, int] = {}  # by user
+        self.locks: WeakValueDictionary[int, Locks] = WeakValueDictionary()  # of all inodes, for /proc/locks
         self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

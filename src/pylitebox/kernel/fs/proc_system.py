@@ -14,6 +14,7 @@ from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.proc_files import Text
 from pylitebox.kernel.inotify import MAX_QUEUED_EVENTS, MAX_USER_INSTANCES
+from pylitebox.kernel.locks import show as show_locks
 from pylitebox.kernel.pipe import PIPE_MAX_SIZE
 from pylitebox.kernel.version import OSRELEASE, OSTYPE, VERSION
 
@@ -120,6 +121,7 @@ SYSTEM: dict[bytes, object] = {
     b"cmdline": _said(b"pylitebox\n"),
     b"cpuinfo": _computed(_cpuinfo),
     b"filesystems": _computed(_filesystems),
+    b"locks": _computed(show_locks),
     b"loadavg": _computed(_loadavg),
     b"meminfo": _computed(_meminfo),
     b"mounts": b"self/mounts",

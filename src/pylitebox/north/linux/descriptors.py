@@ -194,4 +194,4 @@ def flock(task: Task, fd: Fd, operation: LockOperation) -> Result:
         raise KernelError(E.EINVAL)
     file = opened(task, fd)
     file.make_inode(task.kernel)
-    return locks.flock(file, mode, wait=not operation & fc.LOCK_NB)
+    return locks.flock(file, mode, task.process.pid, wait=not operation & fc.LOCK_NB)

@@ -141,8 +141,10 @@ def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: St
             *divmod(s.btime_ns, _NS),
             *divmod(s.ctime_ns, _NS),
             *divmod(s.mtime_ns, _NS),
-            *_major_minor(s.rdev),
-            *_major_minor(s.dev),
+            st.major(s.rdev),
+            st.minor(s.rdev),
+            st.major(s.dev),
+            st.minor(s.dev),
             mount_id,
         ),
     )
@@ -158,10 +160,6 @@ def _mount_facts(location: Location | None, mask: int) -> tuple[int, int, int]:
     if mask & st.STATX_MNT_ID_UNIQUE:
         return st.STATX_MNT_ID_UNIQUE, _UNIQUE + mount.ident, attributes
     return st.STATX_MNT_ID, mount.ident, attributes
-
-
-def _major_minor(dev: int) -> tuple[int, int]:
-    return dev >> 8 & 0xFFF | dev >> 32 & ~0xFFF, dev & 0xFF | dev >> 12 & 0xFFFFFF00
 
 
 # -- access -------------------------------------------------------------------------------------------------------
