@@ -269,6 +269,66 @@ class Content:
                 chunk += bytes(stop - len(chunk))
             offset += stop - start
 
+    def collapse(self, offset: int, size: int) -> None:
+        """Take a range of whole pages out; what is behind it moves up."""
+        end = self.size
+        self._make_movable()
+        self.punch(offset, size)
+        self._move(offset + size, -size)
+        self.truncate(end - size)
+
+    def insert(self, offset: int, size: int) -> None:
+        """Put a hole of whole pages in; what is behind it moves down; EFBIG."""
+        end = self.size
+        if end + size > MAX_FILE_SIZE:
+            raise KernelError(E.EFBIG)
+        self._make_movable()
+        self.truncate(end + size)
+        self._move(offset, size)
+        if self._buffer is not None:
+            self.punch(offset, size)
+
+    def _make_movable(self) -> None:
+        """Before anything moves: nothing may fail half-way, so there must be room for chunks that get fuller."""
+        self._absorb()
+        if self._buffer is None:
+            room = (len(self._chunks) + 1) * CHUNK
+            self._budget.take(room)
+            self._budget.give(room)
+
+    def _move(self, first: int, distance: int) -> None:
+        """Move all data from ``first`` on by ``distance`` bytes, onto what holds no data any more."""
+        if self._buffer is not None:
+            last = self.size - max(distance, 0)
+            positions = range(first, last, CHUNK)
+            for position in positions if distance < 0 else reversed(positions):
+                data = self._buffer.read_at(min(CHUNK, last - position), position)
+                self._buffer.write_at(data, position + distance)
+            return
+        moving = sorted((index for index in self._chunks if (index + 1) * CHUNK > first), reverse=distance > 0)
+        for index in moving:
+            position = max(first, index * CHUNK)
+            self._put(self._take(index, position - index * CHUNK), position + distance)
+
+    def _take(self, index: int, start: int) -> bytes:
+        """What a chunk holds from ``start`` on, which it then holds no more."""
+        chunk = self._chunks.pop(index)
+        self._refund(_pages(len(chunk)))
+        data = bytes(chunk[start:])
+        if start:
+            self._charge(_pages(min(start, len(chunk))))
+            self._chunks[index] = chunk[:start]
+        return data
+
+    def _put(self, data: bytes, position: int) -> None:
+        done = 0
+        while done < len(data):
+            index, start = divmod(position + done, CHUNK)
+            step = min(CHUNK - start, len(data) - done)
+            chunk = self._writable(index, start, start + step)
+            chunk[start : start + step] = data[done : done + step]
+            done += step
+
     def seek_data(self, offset: int, *, hole: bool) -> int:
         """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""
         if self._buffer is not None:

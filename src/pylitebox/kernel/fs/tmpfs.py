@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import (
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
@@ -232,7 +234,12 @@ class MemoryFile(MemoryInode):
 
     def allocate(self, mode: int, offset: int, size: int) -> None:
         content = self.content
-        if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+        if mode in (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE):
+            collapse = mode == FALLOC_FL_COLLAPSE_RANGE
+            if offset % PAGE or size % PAGE or (offset + size if collapse else offset) >= content.size:
+                raise KernelError(E.EINVAL)
+            (content.collapse if collapse else content.insert)(offset, size)
+        elif mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
             content.punch(offset, size)
         elif mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE):
             raise KernelError(E.EOPNOTSUPP)

@@ -53,20 +53,27 @@ def _truncate(task: Task, file: File, length: int) -> int:
     return 0
 
 
-@syscall(
-    "fallocate",
-    x86_64=285,
-    aarch64=47,
-    support=Partial("FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE, UNSHARE_RANGE: EOPNOTSUPP"),
+#: The modes there are; FALLOC_FL_UNSHARE_RANGE is for file systems that share blocks between files (EOPNOTSUPP).
+_ALLOCATIONS = frozenset(
+    (
+        0,
+        fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_PUNCH_HOLE | fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_ZERO_RANGE,
+        fc.FALLOC_FL_ZERO_RANGE | fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_COLLAPSE_RANGE,
+        fc.FALLOC_FL_INSERT_RANGE,
+    )
 )
+_MOVES = fc.FALLOC_FL_COLLAPSE_RANGE | fc.FALLOC_FL_INSERT_RANGE
+
+
+@syscall("fallocate", x86_64=285, aarch64=47, support=Full, test="test_fallocate")
 def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> Result:
     file = opened(task, fd)
     if offset < 0 or length <= 0:
         raise KernelError(E.EINVAL)
-    keep, punch, zero = mode & fc.FALLOC_FL_KEEP_SIZE, mode & fc.FALLOC_FL_PUNCH_HOLE, mode & fc.FALLOC_FL_ZERO_RANGE
-    if mode & ~(fc.FALLOC_FL_KEEP_SIZE | fc.FALLOC_FL_PUNCH_HOLE | fc.FALLOC_FL_ZERO_RANGE):
-        raise KernelError(E.EOPNOTSUPP)
-    if punch and (zero or not keep):
+    if mode not in _ALLOCATIONS:
         raise KernelError(E.EOPNOTSUPP)
     if not file.writable:
         raise KernelError(E.EBADF)
@@ -79,10 +86,11 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
-    before_resize(task, file.inode, 0 if keep else offset + length, file)
-    if punch:
+    before_resize(task, file.inode, 0 if mode & (fc.FALLOC_FL_KEEP_SIZE | _MOVES) else offset + length, file)
+    if mode & fc.FALLOC_FL_PUNCH_HOLE:
         length = min(length, max(file.inode.size - offset, 0))
-    if TURN < length <= task.kernel.file_memory.limit:  # more is no space, or a hole without data: done at once
+    # more than all memory is no space, or a hole without data: done at once
+    if not mode & _MOVES and TURN < length <= task.kernel.file_memory.limit:
         return hold(_allocate_in_turns(task, file, mode, offset, length), file)
     return patiently(file, lambda: _allocate(file, mode, offset, length)) if length else 0
 
