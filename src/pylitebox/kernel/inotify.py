@@ -34,6 +34,7 @@ from pylitebox.abi.poll import POLLIN, POLLRDNORM
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.notify import watched
+from pylitebox.kernel.sigio import POLL_IN
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Watch:
         if instance.watches.pop(self.wd, None) is None:
             return
         self._inode = self._pinned = None
+        self.mask = 0  # it may be on somebody's way to it
         watched.discard(id(self))
         instance.kernel.inotify_watches.give(1)
         if inode is not None and inode.watches is not None:
@@ -183,6 +185,8 @@ class InotifyFile(AnonymousFile):
         events.append((wd, mask, cookie, name))
         self._bytes += _size(name)
         self._queue.wake()
+        if self.sigio is not None:
+            self.sigio.tell(POLL_IN)
 
     def read(self, size: int) -> bytes:
         """As many whole events as fit; EINVAL if not even one does."""
@@ -212,6 +216,10 @@ class InotifyFile(AnonymousFile):
         self.kernel.inotify_bytes.give(cost)
         self._charged -= cost
 
+    def set_async(self, kernel: Kernel, fd: int, *, on: bool) -> bool:
+        self._switch_async(kernel, fd, on=on)
+        return True
+
     def seek(self, offset: int, whence: int) -> int:
         if whence > SEEK_END + 2:
             raise KernelError(E.EINVAL)
@@ -239,6 +247,7 @@ class InotifyFile(AnonymousFile):
         return b"".join(lines)
 
     def release(self) -> None:
+        self.sigio = None
         for watch in tuple(self.watches.values()):
             watch.remove()
         self._events.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
+from pylitebox.abi.fcntl import FASYNC, O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.notify import closed, watched
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MapSource
+    from pylitebox.kernel.sigio import Sigio
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.wait import WaitQueue
 
-#: Status flags that F_SETFL may change (man 2 fcntl).
-SETFL_MASK = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1000000
+#: Status flags that F_SETFL may change (man 2 fcntl); O_ASYNC is set_async's.
+SETFL_MASK = 0o2000 | 0o4000 | 0o40000 | 0o1000000
 
 
 class File:
@@ -34,6 +35,8 @@ class File:
 
     #: Whether its readiness ever changes: epoll(7) refuses what is always ready (EPERM).
     can_poll = False
+    #: Who is told what happens to it, and by which signal (kernel/sigio.py).
+    sigio: Sigio | None = None
     #: What is to be called when the file is released (epoll's entries), by key.
     on_release: dict[object, Callable[[], None]] | None = None
 
@@ -133,6 +136,17 @@ class File:
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         """What wakes when :meth:`poll` may have changed: the same queues for the file's whole life."""
         return ()
+
+    def set_async(self, kernel: Kernel, fd: int, *, on: bool) -> bool:
+        """Set or clear O_ASYNC through this descriptor; False for what has nothing to tell."""
+        return False
+
+    def _switch_async(self, kernel: Kernel, fd: int, *, on: bool) -> None:
+        """What :meth:`set_async` does where there is something to tell."""
+        from pylitebox.kernel.sigio import sigio_of
+
+        sigio_of(kernel, self).fd = fd if on else -1
+        self.flags = self.flags | FASYNC if on else self.flags & ~FASYNC
 
     # -- life -------------------------------------------------------------------------------------------------
 
