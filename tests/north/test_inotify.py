@@ -268,6 +268,13 @@ def test_nameless_files(g: AnyGuest, w: int) -> None:
     assert g("linkat", f, "", AT, "d/named", fc.AT_EMPTY_PATH) in (0, -E.ENOENT)
 
 
+def test_fifos(g: AnyGuest, w: int) -> None:
+    g("mknod", "d/p", 0o010644, 0)
+    p = g("open", "d/p", fc.O_RDWR)
+    g("close", p)
+    assert seen(g, w) == [(1, "CREATE", b"p"), (1, "OPEN", b"p"), (1, "CLOSE_WRITE", b"p")]
+
+
 def test_the_queue(g: AnyGuest, w: int) -> None:
     f = g("open", "d/f", fc.O_RDWR)
     seen(g, w)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY
-from pylitebox.abi.inotify import IN_ACCESS, IN_MODIFY, IN_OPEN
+from pylitebox.abi.inotify import IN_OPEN
 from pylitebox.abi.ioctl import FIONREAD
 from pylitebox.abi.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFIFO
@@ -387,18 +387,6 @@ class FifoFile(PipeFile):
         except BaseException:
             self.release()
             raise
-
-    def read(self, size: int) -> bytes:
-        data = super().read(size)
-        if watched and data:
-            on_file(self, IN_ACCESS)
-        return data
-
-    def write(self, data: bytes | memoryview) -> int:
-        done = super().write(data)
-        if watched and done:
-            on_file(self, IN_MODIFY)
-        return done
 
     def release(self) -> None:
         super().release()

@@ -7,6 +7,7 @@ Rules
   by whatever name. Each function names the events that it makes; their order is Linux's.
 - Once the last name of a file is gone, its watch no longer keeps it: it is deleted (IN_DELETE_SELF) when nobody has it
   open, mapped, or as a working directory, which is when the inode itself goes.
+- Reading and writing is told of regular files only: of FIFOs Linux 6.18 doesn't either.
 Missing: IN_UNMOUNT, since nothing is ever unmounted; changes that the host makes to its files; reading and writing of
 devices.
 """
