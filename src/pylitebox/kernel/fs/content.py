@@ -292,7 +292,7 @@ class Content:
         """Before anything moves: nothing may fail half-way, so there must be room for chunks that get fuller."""
         self._absorb()
         if self._buffer is None:
-            room = (len(self._chunks) + 1) * CHUNK
+            room = (len(self._chunks) + 2) * CHUNK
             self._budget.take(room)
             self._budget.give(room)
 
@@ -305,29 +305,11 @@ class Content:
                 data = self._buffer.read_at(min(CHUNK, last - position), position)
                 self._buffer.write_at(data, position + distance)
             return
-        moving = sorted((index for index in self._chunks if (index + 1) * CHUNK > first), reverse=distance > 0)
-        for index in moving:
+        for index in sorted((i for i in self._chunks if (i + 1) * CHUNK > first), reverse=distance > 0):
             position = max(first, index * CHUNK)
-            self._put(self._take(index, position - index * CHUNK), position + distance)
-
-    def _take(self, index: int, start: int) -> bytes:
-        """What a chunk holds from ``start`` on, which it then holds no more."""
-        chunk = self._chunks.pop(index)
-        self._refund(_pages(len(chunk)))
-        data = bytes(chunk[start:])
-        if start:
-            self._charge(_pages(min(start, len(chunk))))
-            self._chunks[index] = chunk[:start]
-        return data
-
-    def _put(self, data: bytes, position: int) -> None:
-        done = 0
-        while done < len(data):
-            index, start = divmod(position + done, CHUNK)
-            step = min(CHUNK - start, len(data) - done)
-            chunk = self._writable(index, start, start + step)
-            chunk[start : start + step] = data[done : done + step]
-            done += step
+            data = bytes(self._chunks[index][position - index * CHUNK :])
+            self.punch(position, len(data))
+            self.write_at(data, position + distance)
 
     def seek_data(self, offset: int, *, hole: bool) -> int:
         """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""
