@@ -311,7 +311,7 @@ class Inode:
 class Dentry:
     """One name in the tree. ``inode`` is None where a name is known to be absent."""
 
-    __slots__ = ("children", "deleted", "expires", "inode", "mounts", "name", "parent")
+    __slots__ = ("__weakref__", "children", "deleted", "expires", "inode", "mounts", "name", "parent")
 
     #: What :attr:`inode` is for every dentry that leaves this module's and walk.py's hands.
     inode: Inode
