@@ -137,6 +137,21 @@ def test_descriptors_of_directories_are_bounded(top: Path, monkeypatch: pytest.M
     assert [directory.stat(b"f").st_size for directory in held] == [0] * 10
 
 
+def test_links_of_host_files_are_counted_at_once(top: Path) -> None:
+    tree = host(top, readonly=False)
+    who = tree.root
+    op.link(who, b"/file", b"/link2")
+    op.link(who, b"/file", b"/third")
+    for name, left in ((b"/file", 3), (b"/link2", 2), (b"/second", 1)):
+        op.unlink(who, name)
+        assert op.resolve(who, b"/third").inode.stat().nlink == left
+    file = op.open(who, b"/third", os.O_RDONLY)
+    file.references += 1
+    op.unlink(who, b"/third")
+    assert file.stat().nlink == 0
+    file.put()
+
+
 def test_readonly(top: Path) -> None:
     who = host(top).root
     assert errno_of(op.open, who, b"/file", os.O_WRONLY) == E.EROFS

@@ -74,7 +74,7 @@ class HostInode(Inode):
 
     def _take(self, facts: HostStat) -> None:
         self._facts = facts
-        self._nameless = False
+        self._links_left: int | None = None  # if names went and the host could not be asked since
         self._stat: Stat | None = None
         self.mode = facts.st_mode & _MODE_SHOWN
         self.checked = self.filesystem.kernel.now()
@@ -107,7 +107,7 @@ class HostInode(Inode):
 
     @property
     def nlink(self) -> int:
-        return 0 if self._nameless else self._facts.st_nlink
+        return self._facts.st_nlink if self._links_left is None else self._links_left
 
     def stat(self) -> Stat:
         facts = self.fresh()
@@ -263,10 +263,13 @@ class HostInode(Inode):
             inode._lost_name()
 
     def _lost_name(self) -> None:
-        """A name is gone; if it was the last one, there may be no way to ask the host any more."""
-        last = self.mode & S_IFMT == S_IFDIR or self._facts.st_nlink == 1
-        self._refresh()
-        self._nameless = last
+        """A name is gone, and with it maybe the way to ask the host how many are left."""
+        left = 0 if self.mode & S_IFMT == S_IFDIR else max(self.nlink - 1, 0)
+        self._stat = None
+        if self._writer is not None or self._reader is not None:
+            self._refresh()
+        else:
+            self._links_left = left
 
     def rmdir(self, name: bytes) -> None:
         self._inside(name)
