@@ -142,6 +142,10 @@ def test_set_group_id_directories(g: AnyGuest, f: int) -> None:
     g("chown", "d", 1000, GROUP + 1)
     g("chmod", "d", 0o2777)
     become(g, USER)
+    g("umask", 0o77)
+    g("close", g("open", "d/masked", CREATE, 0o2755))
+    assert mode(g, "d/masked") == 0o700, "the umask comes last"
+    g("umask", 0o22)
     g("close", g("open", "d/f", CREATE, 0o2775))
     g("mkdir", "d/s", 0o755)
     buffer = bytearray(256)
@@ -163,6 +167,12 @@ def test_sticky_directories(g: AnyGuest, f: int) -> None:
     assert g("unlink", "d/x") == -E.EPERM
     become(g, USER)
     assert g("unlink", "d/x") == 0
+
+
+def test_both_directories_of_a_rename_are_searched_first(g: AnyGuest, f: int) -> None:
+    g("mkdir", "d", 0)
+    become(g, USER)
+    assert g("rename", "missing", "d/x") == g("rename", "d/x", "missing") == -E.EACCES
 
 
 def test_attributes_by_namespace(g: AnyGuest, f: int) -> None:

@@ -241,7 +241,9 @@ def rename(
     if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) or (exchange and flags != RENAME_EXCHANGE):
         raise KernelError(E.EINVAL)
     old_dir, old_name, old_slash = resolve_parent(who, old, at=old_at)
+    permission(who.cred, old_dir.inode, MAY_EXEC)
     new_dir, new_name, new_slash = resolve_parent(who, new, at=new_at)
+    permission(who.cred, new_dir.inode, MAY_EXEC)
     if old_dir.mount is not new_dir.mount:
         raise KernelError(E.EXDEV)
     if old_name in _SPECIAL_NAMES:

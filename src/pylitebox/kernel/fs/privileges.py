@@ -30,14 +30,14 @@ def without_set_ids(cred: Credentials, inode: Inode) -> int:
 
 
 def new_mode(who: Who, directory: Inode, mode: int) -> int:
-    """The permission bits of a new file: after the umask, and nobody makes a program of a group that is not theirs by
-    way of a set-group-id directory (fs/inode.c, mode_strip_sgid)."""
-    mode = mode & 0o7777 & ~who.fs.umask
+    """The permission bits of a new file: after the umask, and before it, nobody makes a program of a group that is not
+    theirs by way of a set-group-id directory (fs/namei.c, vfs_prepare_mode)."""
+    mode &= 0o7777
     if mode & 0o2010 == 0o2010 and directory.mode & S_ISGID:
         cred = who.cred
         if not cred.in_group(directory.gid) and not cred.capable(CAP_FSETID):
             mode &= ~S_ISGID
-    return mode
+    return mode & ~who.fs.umask
 
 
 def drop_privileges(cred: Credentials, inode: Inode) -> bool:
