@@ -1,10 +1,13 @@
 """sendfile, copy_file_range, splice, tee, vmsplice."""
 
+import os
 import struct
+
+import pytest
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
-from pylitebox.abi.signal import SIG_IGN, SIGACTION, SIGPIPE
+from pylitebox.abi import stat as st
 from tests.north.bench import PARKED
 
 CREATE = fc.O_CREAT | fc.O_RDWR
@@ -72,6 +75,29 @@ def test_sendfile(g):
     assert g("sendfile", sink, source, BAD, 1) == -E.EFAULT
     assert g("sendfile", sink, reader, offset(0), 1) == -E.ESPIPE
     assert g("sendfile", g("open", "out", fc.O_WRONLY | fc.O_APPEND, 0), source, 0, 1) == -E.EINVAL
+
+
+def test_sendfile_wants_what_can_be_spliced(g):
+    sink = make(g, "out", b"")
+    _, writer = pipe(g)
+    directory, event = g("open", ".", fc.O_DIRECTORY, 0), g("eventfd2", 5, 0)
+    assert g("sendfile", sink, directory, offset(0), 1) == g("sendfile", sink, event, 0, 8) == -E.EINVAL
+    assert g("sendfile", sink, event, offset(0), 8) == -E.ESPIPE
+    assert g("splice", event, 0, writer, 0, 8, 0) == -E.EINVAL
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+def test_devices_as_sources(g):
+    sink = make(g, "out", b"")
+    _, writer = pipe(g)
+    found = []
+    for minor in (3, 5, 9):  # null, zero, urandom
+        g("mknod", f"m{minor}", st.S_IFCHR | 0o666, 1 << 8 | minor)
+        fd = g("open", f"m{minor}", fc.O_RDONLY, 0)
+        found += [g("sendfile", sink, fd, 0, 10), g("splice", fd, 0, writer, 0, 5, 0)]
+    if found[0] == -E.EBADF:
+        pytest.skip("no devices in the host's directory")
+    assert found == [-E.EINVAL, -E.EINVAL, 10, 5, 10, 5]
 
 
 def test_copy_file_range(g):

@@ -10,6 +10,8 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import MAX_RW_COUNT, O_APPEND
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.stat import is_dir, is_reg
+from pylitebox.kernel.anonymous import AnonymousFile
+from pylitebox.kernel.devices import NullFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
@@ -98,22 +100,28 @@ def _copy(
     return done
 
 
-@syscall("sendfile", x86_64=40, aarch64=71, support=Partial("from files with a position that can be read by pread(2)"))
+@syscall("sendfile", x86_64=40, aarch64=71, support=Full, test="test_sendfile")
 def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) -> Result:
     start = read_offset(task.memory, offset) if offset else None
     source = task.files.get(in_fd)
     if not source.readable:
         raise KernelError(E.EBADF)
-    if start is not None and not is_dir(source.stat().mode):
-        source.pread(0, start)  # ESPIPE
+    if start is not None:
+        if not _seekable(source):
+            raise KernelError(E.ESPIPE)
         if start < 0:
             raise KernelError(E.EINVAL)
     sink = task.files.get(out_fd)
     if not sink.writable:
         raise KernelError(E.EBADF)
-    if not _seekable(source) or sink.flags & O_APPEND or is_dir(source.stat().mode):
+    if not _seekable(source) or sink.flags & O_APPEND or _no_source(source):
         raise KernelError(E.EINVAL)
     return hold(_sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT)), source, sink)
+
+
+def _no_source(file: File) -> bool:
+    """What has nothing to splice from, on Linux either (no ``splice_read``)."""
+    return is_dir(file.stat().mode) or type(file) is NullFile or isinstance(file, AnonymousFile)
 
 
 def _seekable(file: File) -> bool:
@@ -203,7 +211,7 @@ def splice(
         raise KernelError(E.EINVAL)
     if isinstance(source, PipeFile) and isinstance(sink, PipeFile) and source.pipe is sink.pipe:
         raise KernelError(E.EINVAL)
-    if (sink.flags & O_APPEND and not to_pipe) or is_dir(source.stat().mode):
+    if (sink.flags & O_APPEND and not to_pipe) or _no_source(source):
         raise KernelError(E.EINVAL)
     for file, pointer in ((source, off_in), (sink, off_out)):
         if pointer and not _seekable(file):
