@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 PAGE = 4096
+#: Chunks that are moved at once.
+BATCH = 64
 #: The largest file: what a signed 64-bit offset can reach.
 MAX_FILE_SIZE = (1 << 63) - 1
 
@@ -305,11 +307,14 @@ class Content:
                 data = self._buffer.read_at(min(CHUNK, last - position), position)
                 self._buffer.write_at(data, position + distance)
             return
-        for index in sorted((i for i in self._chunks if (i + 1) * CHUNK > first), reverse=distance > 0):
-            position = max(first, index * CHUNK)
-            data = bytes(self._chunks[index][position - index * CHUNK :])
-            self.punch(position, len(data))
-            self.write_at(data, position + distance)
+        moving = sorted((i for i in self._chunks if (i + 1) * CHUNK > first), reverse=distance > 0)
+        for number in range(0, len(moving), BATCH):
+            batch = moving[number : number + BATCH]
+            start, end = max(min(batch) * CHUNK, first), (max(batch) + 1) * CHUNK
+            taken = [(max(start, i * CHUNK), bytes(self._chunks[i][max(start - i * CHUNK, 0) :])) for i in batch]
+            self.punch(start, end - start)
+            for position, data in taken:
+                self.write_at(data, position + distance)
 
     def seek_data(self, offset: int, *, hole: bool) -> int:
         """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""
