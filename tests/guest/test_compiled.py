@@ -9,8 +9,9 @@ from tests.guest.harness import Runner
 GUEST = "/opt/programs"
 
 
-@pytest.mark.parametrize("name", ["signals", "threads", "memory", "processes", "files"])
-def test_equals_the_host(runner: Runner, programs: Path, name: str) -> None:
+@pytest.mark.parametrize("fast", ["1", "0"])
+@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes", "files"])
+def test_equals_the_host(runner: Runner, programs: Path, name: str, fast: str) -> None:
     runner.mounts[programs] = GUEST
     runner.prefix = ["env", f"PYLITEBOX_FAST={fast}"]
     outcome = runner.check([f"{GUEST}/{name}"])

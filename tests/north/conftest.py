@@ -57,17 +57,16 @@ class HostGuest:
         return ctypes.string_at(address, size)
 
 
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
-
-def _open_fds() -> set[int]:
-    """The descriptors of this process, without the one that lists them."""
-    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
+def open_fds() -> set[int]:
+    """The descriptors of this process, without the one by which they are listed."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue
+        found.add(int(name))
+    return found
 
 
 @pytest.fixture(params=["kernel", "host"])

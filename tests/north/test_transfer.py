@@ -8,6 +8,7 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import stat as st
+from pylitebox.abi.signal import SIG_IGN, SIGACTION, SIGPIPE
 from tests.north.bench import PARKED
 
 CREATE = fc.O_CREAT | fc.O_RDWR

@@ -144,6 +144,8 @@ class Inode:
     gives_capabilities = False
     #: It stands for a pipe, a socket or the like (nameless.py), which is opened through its file only.
     nameless = False
+    #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
+    facts: tuple[object, object] = (None, None)
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).
     linkable = False
 

@@ -121,7 +121,7 @@ def pwrite64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> R
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.writable:
-        raise KernelError(E.EBADF)
+        raise _refusal(file)
     if not count:
         return file.pwrite(b"", offset)
     vector = segment(buf, before_write(task, file, offset, count))

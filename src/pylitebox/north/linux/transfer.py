@@ -149,6 +149,19 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     return done
 
 
+def _wait_for_space(task: Task, sink: PipeFile) -> Generator[Wait, bool, None]:
+    """A pipe must be able to take something even if there is nothing to send (fs/splice.c)."""
+    while True:
+        if not sink.pipe.readers:
+            raise_sigpipe(task)
+            raise KernelError(E.EPIPE)
+        if not sink.pipe.full:
+            return
+        if sink.nonblocking:
+            raise WouldBlock
+        yield Wait(*sink.wait_queues())
+
+
 @syscall("copy_file_range", x86_64=326, aarch64=285, support=Full, test="test_size_limit_of_transfers")
 def copy_file_range(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: UInt
