@@ -23,7 +23,13 @@ ALLOWED = {
     "south": {"south", "abi", *CONTRACT},
     "south/native": {"south.native", "south.hostfiles", "south.descriptors", "abi", *CONTRACT},
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
+    "south/local": {"south.local", "abi", *CONTRACT},
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
+    # A kernel in the caller's own process: composed like a supervisor's, with options checked like a sandbox's.
+    "library": {
+        "library", "supervisor.view", "sandbox.options", "sandbox.errors", "south.local", "south.hostfiles",
+        "north.posix", "kernel", "abi",
+    },
     # The protocol; and a child that is forked to be a supervisor enters by its main.
     "sandbox": {"sandbox", "supervisor.protocol", "supervisor.main", "abi"},
     # doctor, surface and syscalls print facts which their owners render

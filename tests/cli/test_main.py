@@ -1,9 +1,11 @@
 """The command line's other commands, its help, and how little it imports before it starts."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +104,18 @@ def test_output_that_cannot_be_written_is_one_sentence(arguments):
             stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert (result.returncode, result.stderr) == (125, "pylitebox: standard output: No space left on device\n")
+
+
+def test_a_confined_supervisor_imports_nothing_later():
+    """It cannot read a file then: what the kernel imports inside functions must be there before."""
+    program = "import sys; from pylitebox.supervisor.main import preload; preload(); print(' '.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-S", "-c", program], env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=True
+    ).stdout.split()
+    later = set()
+    for layer in ("kernel", "north"):
+        for path in (Path(SOURCE) / "pylitebox" / layer).rglob("*.py"):
+            for function in ast.walk(ast.parse(path.read_text())):
+                if isinstance(function, ast.FunctionDef):
+                    later |= {node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
+    assert later - set(modules) == set()

@@ -9,8 +9,11 @@ from tests.guest.harness import Runner
 GUEST = "/opt/programs"
 
 
+NAMES = ["signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue"]
+
+
 @pytest.mark.parametrize("fast", ["1", "0"])
-@pytest.mark.parametrize("name", ["signals", "masks", "threads", "memory", "processes", "sysvipc", "mqueue"])
+@pytest.mark.parametrize("name", NAMES)
 def test_equals_the_host(runner: Runner, programs: Path, name: str, fast: str) -> None:
     runner.mounts[programs] = GUEST
     runner.prefix = ["env", f"PYLITEBOX_FAST={fast}"]

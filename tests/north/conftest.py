@@ -57,8 +57,16 @@ class HostGuest:
         return ctypes.string_at(address, size)
 
 
-def _open_fds() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
+def open_fds() -> set[int]:
+    """The descriptors of this process, without the one by which they are listed."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue
+        found.add(int(name))
+    return found
 
 
 @pytest.fixture(params=["kernel", "host"])
@@ -69,14 +77,14 @@ def g(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guest | HostGu
         return
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         pytest.skip("the host is no Linux on x86-64")
-    before, umask, cwd = _open_fds(), os.umask(0o022), Path.cwd()
+    before, umask, cwd = open_fds(), os.umask(0o022), Path.cwd()
     os.chdir(tmp_path)
     try:
         yield HostGuest()
     finally:
         os.chdir(cwd)
         os.umask(umask)
-        for fd in _open_fds() - before:
+        for fd in open_fds() - before:
             try:
                 os.close(fd)
             except OSError:

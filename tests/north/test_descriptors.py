@@ -9,6 +9,7 @@ from pylitebox.abi import fcntl as fc
 from pylitebox.abi import ioctl as io
 from pylitebox.abi.signal import SIGUSR1
 from pylitebox.kernel import locks
+from pylitebox.kernel.fs.procfs import ProcFs
 from pylitebox.kernel.signals import Action, SigInfo, post_task, set_action
 from pylitebox.north.linux.record_locks import FLOCK
 from tests.north.bench import PARKED
@@ -214,6 +215,37 @@ def test_deadlock_is_noticed(bench):
     b("close", fb)
     bench.run()
     assert a.result == 0
+
+
+def test_proc_locks(bench):
+    g = bench.guest()
+    g("mkdir", "/proc", 0o755)
+    bench.kernel.namespace.mount(ProcFs(bench.kernel), b"/proc")
+    fd, other = make(g), g("open", "f", fc.O_RDWR, 0)
+    stat = bytearray(144)
+    g("fstat", fd, stat)
+    dev, ino = struct.unpack_from("<QQ", stat)
+    pid, where = g.task.process.pid, f"{dev >> 8:02x}:{dev & 0xFF:02x}:{ino}"
+    g("flock", fd, fc.LOCK_SH)
+    g("fcntl", fd, fc.F_SETLK, lock(fc.F_WRLCK, 5, 5))
+    g("fcntl", fd, fc.F_OFD_SETLK, lock(fc.F_RDLCK, 10))
+
+    def shown():
+        buffer = bytearray(1000)
+        text = buffer[: g("read", g("open", "/proc/locks", 0), buffer, 1000)]
+        return text.decode().splitlines()
+
+    assert shown() == [
+        f"1: FLOCK  ADVISORY  READ {pid} {where} 0 EOF",
+        f"2: POSIX  ADVISORY  WRITE {pid} {where} 5 9",
+        f"3: OFDLCK ADVISORY  READ -1 {where} 10 EOF",
+    ]
+    g("close", other)
+    assert len(shown()) == 2, "the process's own lock is gone"
+    g("unlink", "f")
+    g("close", fd)
+    assert shown() == []
+    assert not bench.kernel.locks, "nothing is kept of a file that is gone"
 
 
 def test_locks_of_one_file_are_bounded(bench, monkeypatch):

@@ -1,5 +1,6 @@
 """Directories and names."""
 
+import os
 import struct
 
 import pytest
@@ -173,6 +174,22 @@ def test_rename(g):
     assert g("renameat2", AT, "y", AT, "z", 3) == -E.EINVAL
     assert g("renameat2", AT, "y", AT, "z", 99) == -E.EINVAL
     assert g("rename", "y/.", "z") == -E.EBUSY
+
+
+def test_rename_leaves_a_whiteout(g):
+    make(g, "a")
+    assert g("renameat2", AT, "a", AT, "b", fc.RENAME_WHITEOUT | fc.RENAME_EXCHANGE) == -E.EINVAL
+    assert g("renameat2", AT, "a", AT, "b", fc.RENAME_WHITEOUT) == 0
+    buffer = bytearray(144)
+    assert g("lstat", "a", buffer) == 0
+    _, _, links, mode, uid, _, _, rdev = struct.unpack_from("<QQQIIIiQ", buffer)
+    assert (links, mode, uid, rdev) == (1, st.S_IFCHR, os.getuid(), 0)
+    assert g("access", "b", 0) == 0
+    assert g("unlink", "a") == 0
+    make(g, "a")
+    assert g("renameat2", AT, "a", AT, "b", fc.RENAME_WHITEOUT | fc.RENAME_NOREPLACE) == -E.EEXIST
+    assert g("renameat2", AT, "a", AT, "b", fc.RENAME_WHITEOUT) == 0, "what is there is replaced"
+    assert g("lstat", "a", buffer) == 0
 
 
 def test_link(g):

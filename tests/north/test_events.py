@@ -2,8 +2,6 @@
 
 import struct
 
-import pytest
-
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import poll as po
@@ -106,8 +104,3 @@ def test_memfd_seals(g: AnyGuest) -> None:
     plain = g("memfd_create", "", 0)
     assert g("fcntl", plain, fc.F_GET_SEALS, 0) == fc.F_SEAL_SEAL
     assert g("fcntl", plain, fc.F_ADD_SEALS, fc.F_SEAL_GROW) == -E.EPERM
-
-
-@pytest.mark.parametrize("call", ["inotify_init1", "inotify_init"])
-def test_inotify_is_not_there(bench: Bench, call: str) -> None:
-    assert bench.guest()(call, 0) == -E.ENOSYS

@@ -107,8 +107,15 @@ def test_positioned_io(g):
     pipe = bytearray(8)
     g("pipe2", pipe, 0)
     reader, writer = struct.unpack("<ii", pipe)
-    assert g("pread64", reader, buffer, 1, 0) == -E.ESPIPE
-    assert g("pwrite64", writer, b"x", 1, 0) == -E.ESPIPE
+    for end in (reader, writer):  # that it has no position comes before what it is open for
+        assert g("pread64", end, buffer, 1, 0) == -E.ESPIPE
+        assert g("pwrite64", end, b"x", 1, 0) == -E.ESPIPE
+        vector, _ = iov(g, b"x")
+        assert g("preadv", end, vector, 1, 0, 0) == -E.ESPIPE
+        assert g("pwritev", end, vector, 1, 0, 0) == -E.ESPIPE
+    for flags, call in ((O_WRONLY, "pread64"), (O_RDONLY, "pwrite64"), (O_PATH, "pread64"), (O_PATH, "pwrite64")):
+        assert g(call, g("open", "f", flags, 0), bytearray(1), 1, 0) == -E.EBADF
+    assert g("pwrite64", g("open", ".", O_DIRECTORY, 0), b"x", 1, 0) == -E.EBADF
 
 
 def test_vectors(g):

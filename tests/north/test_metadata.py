@@ -8,7 +8,7 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import stat as st
-from pylitebox.north.linux.metadata import STATX
+from pylitebox.north.linux.metadata import STATX, STATX_ATTR_MOUNT_ROOT
 from tests.north.bench import Bench
 
 CREATE = fc.O_CREAT | fc.O_RDWR
@@ -86,9 +86,68 @@ def test_statx(g):
     assert mtime == (old["mtime"], old["mtime_ns"])
     assert ctime == (old["ctime"], old["ctime_ns"])
     assert st.makedev(*fields[21:23]) == old["dev"]
+    assert fields[0] & (st.STATX_MNT_ID | st.STATX_MNT_ID_UNIQUE) == st.STATX_MNT_ID
+    assert fields[2] & STATX_ATTR_MOUNT_ROOT == 0
+    assert fields[10] & STATX_ATTR_MOUNT_ROOT
+    assert g("statx", AT, "f", 0, st.STATX_MNT_ID_UNIQUE, buffer) == 0
+    unique = STATX.unpack(buffer)
+    assert unique[0] & (st.STATX_MNT_ID | st.STATX_MNT_ID_UNIQUE) == st.STATX_MNT_ID_UNIQUE
+    assert unique[23] >= 1 << 31 > fields[23]
+    assert g("statx", AT, "/", 0, 0, buffer) == 0
+    assert STATX.unpack(buffer)[2] & STATX_ATTR_MOUNT_ROOT
     assert g("statx", AT, "f", 0, 1 << 31, buffer) == -E.EINVAL
     assert g("statx", AT, "f", fc.AT_STATX_SYNC_TYPE, 0, buffer) == -E.EINVAL
     assert g("statx", AT, "f", 0x8, 0, buffer) == -E.EINVAL
+
+
+def nameless(g):
+    """A pipe's end, a socket, and a memory file."""
+    ends, pair = bytearray(8), bytearray(8)
+    g("pipe2", ends, 0)
+    g("socketpair", 1, 1, 0, pair)
+    return [struct.unpack("<ii", ends)[0], struct.unpack("<ii", pair)[0], g("memfd_create", "m", 0)]
+
+
+def of(g, fd):
+    return facts(g, "", fc.AT_EMPTY_PATH, at=fd)
+
+
+def test_attributes_of_nameless_files(g):
+    times = struct.pack("<qqqq", 5, 0, 7, 9)
+    for fd in nameless(g):
+        kind = of(g, fd)["mode"] & st.S_IFMT
+        assert g("fchmod", fd, 0o640) == 0
+        assert of(g, fd)["mode"] == kind | 0o640
+        assert g("fchmodat2", fd, "", 0o604, fc.AT_EMPTY_PATH) == 0
+        assert of(g, fd)["mode"] == kind | 0o604
+        assert g("fchown", fd, os.getuid(), os.getgid()) == 0
+        assert g("fchownat", fd, "", -1, os.getgid(), fc.AT_EMPTY_PATH) == 0
+        assert g("utimensat", fd, 0, times, 0) == 0
+        assert [of(g, fd)[name] for name in ("atime", "mtime", "mtime_ns")] == [5, 7, 9]
+        assert g("linkat", fd, "", AT, "named", fc.AT_EMPTY_PATH) in (-E.EXDEV, -E.ENOENT)
+        assert of(g, g("dup", fd)) == of(g, fd)
+    event = g("eventfd2", 0, 0)
+    assert g("fchmod", event, 0o640) == -E.EOPNOTSUPP
+    assert g("fchown", event, -1, os.getgid()) == -E.EOPNOTSUPP
+    assert g("utimensat", event, 0, times, 0) == -E.EOPNOTSUPP
+    assert of(g, event)["mode"] == 0o600
+
+
+def test_both_ends_are_one_file(g):
+    ends = bytearray(8)
+    g("pipe2", ends, 0)
+    one, other = struct.unpack("<ii", ends)
+    before = of(g, other)
+    assert g("fchmod", one, 0o622) == 0
+    assert of(g, other)["mode"] == st.S_IFIFO | 0o622
+    assert of(g, other)["ino"] == before["ino"]
+    if os.getuid() == 0:
+        assert g("fchown", one, 5, 6) == 0
+        assert (of(g, other)["uid"], of(g, other)["gid"]) == (5, 6)
+    assert g("flock", one, fc.LOCK_EX | fc.LOCK_NB) == 0
+    assert g("flock", other, fc.LOCK_EX | fc.LOCK_NB) == -E.EAGAIN
+    g("close", one)
+    assert g("flock", other, fc.LOCK_EX | fc.LOCK_NB) == 0
 
 
 def test_access(g):

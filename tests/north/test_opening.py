@@ -1,9 +1,13 @@
 """open, openat, openat2, creat, umask."""
 
+import os
 import struct
+
+import pytest
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
+from pylitebox.abi import stat as st
 from pylitebox.abi.signal import SIGUSR1
 from pylitebox.kernel.signals import Action, SigInfo, post_task, set_action
 from tests.north.bench import PARKED
@@ -106,6 +110,22 @@ def test_openat2(g):
     assert g("openat2", fc.AT_FDCWD, "f", how(resolve=0x80), 24) == -E.EINVAL
     assert g("openat2", fc.AT_FDCWD, "f", how(fc.O_PATH | fc.O_RDWR), 24) == -E.EINVAL
     assert g("openat2", fc.AT_FDCWD, "f", how(CREATE, 0o10000), 24) == -E.EINVAL
+
+
+def test_openat2_cached(g):
+    g("close", g("open", "f", CREATE, 0o600))
+    cached = fc.RESOLVE_CACHED
+    assert g("openat2", fc.AT_FDCWD, "f", how(fc.O_RDWR, resolve=cached), 24) >= 0
+    assert g("openat2", fc.AT_FDCWD, "f", how(CREATE, 0o600, resolve=cached), 24) == -E.EAGAIN
+    assert g("openat2", fc.AT_FDCWD, "f", how(fc.O_RDWR | fc.O_TRUNC, resolve=cached), 24) == -E.EAGAIN
+    assert g("openat2", fc.AT_FDCWD, ".", how(fc.O_RDWR | fc.O_TMPFILE, 0o600, resolve=cached), 24) == -E.EAGAIN
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+def test_block_devices_that_are_not_there(g):
+    assert g("mknod", "disk", st.S_IFBLK | 0o600, 500 << 8) == 0
+    assert g("open", "disk", fc.O_RDONLY) == -E.ENXIO
+    assert g("open", "disk", fc.O_PATH) >= 0
 
 
 def test_openat2_resolution(g):

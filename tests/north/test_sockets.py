@@ -287,3 +287,13 @@ def test_sockets_nested_in_flight_are_released(bench: Bench) -> None:
     assert g("close", b) == 0
     assert bench.kernel.unix.in_flight == 0
     assert send(g, a, b"x") == -E.EPIPE
+
+
+def test_a_read_of_nothing_never_waits(g: AnyGuest) -> None:
+    for kind in (so.SOCK_STREAM, so.SOCK_DGRAM, so.SOCK_SEQPACKET):
+        a, b = socketpair(g, kind)
+        assert g("read", a, bytearray(1), 0) == 0
+        assert receive(g, a, 0) == -E.EAGAIN
+        assert send(g, b, b"x") == 1
+        assert g("read", a, bytearray(1), 0) == 0
+        assert receive(g, a) == b"x"

@@ -2,6 +2,8 @@
 
 import struct
 
+import pytest
+
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 
@@ -68,6 +70,29 @@ def test_fallocate(g):
     assert g("fallocate", fd, 0x1000, 0, 1) == -E.EOPNOTSUPP
     assert g("fallocate", fd, fc.FALLOC_FL_PUNCH_HOLE, 0, 1) == -E.EOPNOTSUPP
     assert g("fallocate", fd, 0, (1 << 63) - 2, 100) == -E.EFBIG
+    modes = {0x09, 0x21, 0x28, 0x18, 0x40, 0x41, 0x50, 0x02, 0x43, 0x04, 0x80, 0x100, 0x0B}
+    assert {g("fallocate", fd, mode, 0, 4096) for mode in modes} == {-E.EOPNOTSUPP}
+
+
+def test_fallocate_moves_what_is_behind(g):
+    collapse, insert = fc.FALLOC_FL_COLLAPSE_RANGE, fc.FALLOC_FL_INSERT_RANGE
+    fd = make(g, content=b"".join(bytes([i]) * 4096 for i in range(1, 7)) + b"tail")
+
+    def pages():
+        buffer = bytearray(1)
+        return [buffer[0] for at in range(0, size(g, fd), 4096) if g("pread64", fd, buffer, 1, at) == 1]
+
+    if g("fallocate", fd, collapse, 4096, 4096) == -E.EOPNOTSUPP:
+        pytest.skip("the host's file system cannot")
+    assert (size(g, fd), pages()) == (5 * 4096 + 4, [1, 3, 4, 5, 6, ord("t")])
+    assert g("fallocate", fd, insert, 4096, 8192) == 0
+    assert (size(g, fd), pages()) == (7 * 4096 + 4, [1, 0, 0, 3, 4, 5, 6, ord("t")])
+    bad = [(collapse, 1, 4096), (collapse, 4096, 100), (collapse, 4096, 65536), (collapse, 7 * 4096, 4096)]
+    bad += [(insert, 1, 4096), (insert, 4096, 100), (insert, 8 * 4096, 4096)]
+    assert {g("fallocate", fd, *what) for what in bad} == {-E.EINVAL}
+    assert g("fallocate", fd, insert, 0, (1 << 63) - 4096 * 7) == -E.EFBIG
+    assert g("fallocate", g("open", "f", fc.O_RDONLY, 0), collapse, 0, 4096) == -E.EBADF
+    assert g("fallocate", g("memfd_create", "m", 0), collapse, 0, 4096) == -E.EOPNOTSUPP
 
 
 def test_sync(g):

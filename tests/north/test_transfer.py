@@ -1,13 +1,19 @@
 """sendfile, copy_file_range, splice, tee, vmsplice."""
 
+import os
 import struct
+
+import pytest
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
+from pylitebox.abi import stat as st
+from pylitebox.abi.signal import SIG_IGN, SIGACTION, SIGPIPE
 from tests.north.bench import PARKED
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 BAD = 0x1000
+IGNORE = SIGACTION.pack(SIG_IGN, 0, 0, 0)
 
 
 def make(g, name="f", content=b"0123456789"):
@@ -46,18 +52,53 @@ def test_sendfile(g):
     assert struct.unpack("<q", at) == (10,)
     assert g("lseek", source, 0, 1) == 4
     assert content(g, sink) == b"012389"
+    empty, (broken, full) = make(g, "empty", b""), pipe(g)
+    g("fcntl", full, fc.F_SETFL, fc.O_NONBLOCK)
+    while g("write", full, bytes(4096), 4096) > 0:
+        pass
+    assert [g("sendfile", full, file, 0, count) for file in (empty, source) for count in (0, 9)] == [-E.EAGAIN] * 4
+    g("close", broken)
+    g("rt_sigaction", SIGPIPE, IGNORE, 0, 8)
+    assert [g("sendfile", full, file, 0, count) for file in (empty, source) for count in (0, 9)] == [-E.EPIPE] * 4
+    directory = g("open", ".", fc.O_DIRECTORY, 0)
+    assert g("sendfile", directory, directory, offset(0), 4) == -E.EBADF  # the sink, before what the source is
+    assert g("sendfile", sink, directory, offset(0), 4) == -E.EINVAL
     reader, writer = pipe(g)
+    assert g("sendfile", reader, reader, offset(-1), 4) == -E.ESPIPE
     assert g("sendfile", writer, source, 0, 100) == 6
     assert drain(g, reader) == b"456789"
     assert g("sendfile", writer, source, 0, 100) == 0
     assert g("sendfile", sink, reader, 0, 1) == -E.EINVAL
     assert g("sendfile", sink, g("open", ".", fc.O_DIRECTORY, 0), 0, 1) == -E.EINVAL
-    assert g("sendfile", source, 99, 0, 1) == -E.EBADF
-    assert g("sendfile", 99, source, 0, 1) == -E.EBADF
+    assert g("sendfile", source, 0x7FFF, 0, 1) == -E.EBADF
+    assert g("sendfile", 0x7FFF, source, 0, 1) == -E.EBADF
     assert g("sendfile", g("open", "f", fc.O_RDONLY, 0), source, 0, 1) == -E.EBADF
     assert g("sendfile", sink, source, BAD, 1) == -E.EFAULT
     assert g("sendfile", sink, reader, offset(0), 1) == -E.ESPIPE
     assert g("sendfile", g("open", "out", fc.O_WRONLY | fc.O_APPEND, 0), source, 0, 1) == -E.EINVAL
+
+
+def test_sendfile_wants_what_can_be_spliced(g):
+    sink = make(g, "out", b"")
+    _, writer = pipe(g)
+    directory, event = g("open", ".", fc.O_DIRECTORY, 0), g("eventfd2", 5, 0)
+    assert g("sendfile", sink, directory, offset(0), 1) == g("sendfile", sink, event, 0, 8) == -E.EINVAL
+    assert g("sendfile", sink, event, offset(0), 8) == -E.ESPIPE
+    assert g("splice", event, 0, writer, 0, 8, 0) == -E.EINVAL
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+def test_devices_as_sources(g):
+    sink = make(g, "out", b"")
+    _, writer = pipe(g)
+    found = []
+    for minor in (3, 5, 9):  # null, zero, urandom
+        g("mknod", f"m{minor}", st.S_IFCHR | 0o666, 1 << 8 | minor)
+        fd = g("open", f"m{minor}", fc.O_RDONLY, 0)
+        found += [g("sendfile", sink, fd, 0, 10), g("splice", fd, 0, writer, 0, 5, 0)]
+    if found[0] == -E.EBADF:
+        pytest.skip("no devices in the host's directory")
+    assert found == [-E.EINVAL, -E.EINVAL, 10, 5, 10, 5]
 
 
 def test_copy_file_range(g):
@@ -73,9 +114,10 @@ def test_copy_file_range(g):
     assert g("copy_file_range", source, 0, sink, 0, 1, 1) == -E.EINVAL
     directory, (reader, _) = g("open", ".", fc.O_DIRECTORY, 0), pipe(g)
     assert g("copy_file_range", directory, 0, sink, 0, 1, 0) == -E.EISDIR
+    assert g("copy_file_range", directory, 0, g("open", "f", fc.O_PATH, 0), 0, 1, 0) == -E.EBADF
     assert g("copy_file_range", reader, 0, sink, 0, 1, 0) == -E.EINVAL
     assert g("copy_file_range", source, 0, g("open", "out", fc.O_RDONLY, 0), 0, 1, 0) == -E.EBADF
-    assert g("copy_file_range", 99, 0, sink, 0, 1, 0) == -E.EBADF
+    assert g("copy_file_range", 0x7FFF, 0, sink, 0, 1, 0) == -E.EBADF
 
 
 def test_splice(g):
@@ -112,7 +154,7 @@ def test_tee(g):
     assert g("tee", reader, second_writer, 0, 0) == 0
     assert g("tee", reader, writer, 1, 0) == -E.EINVAL
     assert g("tee", make(g), writer, 1, 0) == -E.EINVAL
-    assert g("tee", 99, writer, 1, 0) == -E.EBADF
+    assert g("tee", 0x7FFF, writer, 1, 0) == -E.EBADF
     g("close", writer)
     assert g("tee", reader, second_writer, 4, 0) == 0
 

@@ -32,6 +32,10 @@ STATX_TYPE = 0x1
 STATX_BASIC_STATS = 0x7FF
 STATX_BTIME = 0x800
 STATX_MNT_ID = 0x1000
+STATX_DIOALIGN = 0x2000
+STATX_MNT_ID_UNIQUE = 0x4000
+STATX_MNT_ID = 0x1000
+STATX_DIOALIGN = 0x2000
 
 TMPFS_MAGIC = 0x01021994
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
@@ -72,3 +76,12 @@ def dtype(mode: int) -> int:
 def makedev(major: int, minor: int) -> int:
     """A dev_t as stat(2) reports it (man 3 makedev)."""
     return (major & 0xFFF) << 8 | (minor & 0xFF) | (minor & ~0xFF) << 12 | (major & ~0xFFF) << 32
+
+
+def major(dev: int) -> int:
+    return dev >> 8 & 0xFFF | dev >> 32 & ~0xFFF
+
+
+def minor(dev: int) -> int:
+    return dev & 0xFF | dev >> 12 & 0xFFFFFF00
+

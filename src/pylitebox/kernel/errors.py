@@ -1,7 +1,7 @@
 """The kernel's one error type.
 
 A kernel operation that fails raises :class:`KernelError` with one of Linux's error numbers. It is translated once:
-to a negative register value by ``north/linux``, to the host's ``OSError`` by ``north/posix.py``.
+to a negative register value by ``north/linux``, to the host's ``OSError`` by ``north/posix``.
 """
 
 from pylitebox.abi import errno as E

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.stat import makedev
@@ -19,9 +20,11 @@ from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.hostfs import HostInode
+    from pylitebox.kernel.fs.nameless import NamelessFs
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
     from pylitebox.kernel.ipc import Ipc
+    from pylitebox.kernel.locks import Locks
     from pylitebox.kernel.platform import Platform
     from pylitebox.kernel.task import Process, Task
 
@@ -40,6 +43,8 @@ class Limits:
         self.epoll_entries = 1 << 16  # of all epoll sets
         self.record_locks = 1 << 16  # of all files
         self.ipc_bytes = 64 << 20  # in messages of both kinds of queues, semaphores and their undo values
+        self.inotify_watches = 1 << 16  # of all inotify instances: about half a kilobyte of ours each
+        self.inotify_bytes = 32 << 20  # of events that nobody has read yet
         self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
 
 
@@ -69,6 +74,7 @@ class Kernel:
         self.unix = UnixState(self.limits.socket_bytes)
         self._ipc: Ipc | None = None
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
+        self.nameless: NamelessFs | None = None  # where pipes and sockets are, if anybody asks
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
         self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them
@@ -78,6 +84,10 @@ class Kernel:
         self.pipe_pages = Budget(self.limits.pipe_pages)
         self.epoll_entries = Budget(self.limits.epoll_entries)
         self.record_locks = Budget(self.limits.record_locks, errno=E.ENOLCK)
+        self.inotify_watches = Budget(self.limits.inotify_watches)
+        self.inotify_bytes = Budget(self.limits.inotify_bytes)
+        self.inotify_instances: dict[int, int] = {}  # by user
+        self.locks: WeakValueDictionary[int, Locks] = WeakValueDictionary()  # of all inodes, for /proc/locks
         self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

@@ -6,28 +6,35 @@ descriptor table for process locks. Ranges are inclusive.
 
 Rules: locks of a table on a file go with the first descriptor of that table closed on it (man 2 fcntl); those of an
 open file description go with its last reference. A wait that would close a cycle of process locks is EDEADLK.
-Missing: mandatory locking, leases; pipes and other files without an inode have no locks.
+A file without a name gets its inode from the caller (File.make_inode). Missing: mandatory locking, leases;
+/proc/locks does not show who waits.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
+from weakref import ref
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import F_UNLCK, F_WRLCK, LOCK_EX, LOCK_UN
+from pylitebox.abi.stat import major, minor
 from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.wait import Blocking, Wait, WaitQueue
 
 if TYPE_CHECKING:
-    from pylitebox.kernel.fs.content import Budget
+    from collections.abc import Iterator
+
     from pylitebox.kernel.fs.file import File
+    from pylitebox.kernel.fs.vfs import Inode
+    from pylitebox.kernel.kernel import Kernel
 
 #: Who holds a lock: a process (its descriptor table) or an open file description.
 Owner: TypeAlias = "FileTable | File"
 
 #: The most record locks on one file; beyond it ENOLCK, so that no guest fills the supervisor.
 MAX_RECORDS = 4096
+_EOF = (1 << 63) - 1
 
 
 class Record:
@@ -46,13 +53,16 @@ class Record:
 class Locks:
     """All locks on one inode."""
 
-    __slots__ = ("_budget", "flocks", "queue", "records")
+    __slots__ = ("__weakref__", "_budget", "flocks", "inode", "queue", "records")
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget  # of all record locks of the sandbox
-        self.flocks: dict[File, int] = {}  # LOCK_SH or LOCK_EX
+    def __init__(self, inode: Inode) -> None:
+        kernel = inode.filesystem.kernel
+        self._budget = kernel.record_locks  # of all record locks of the sandbox
+        self.inode = ref(inode)
+        self.flocks: dict[File, tuple[int, int]] = {}  # LOCK_SH or LOCK_EX, and who set it
         self.records: list[Record] = []  # by first byte
         self.queue = WaitQueue()  # woken when a lock is given up or weakened
+        kernel.locks[id(self)] = self
 
     def conflict(self, wanted: Record) -> Record | None:
         """A lock of another owner that forbids ``wanted``."""
@@ -111,46 +121,43 @@ class Locks:
 _waiting: dict[Owner, Record] = {}
 
 
-def _of(file: File) -> Locks | None:
+def _of(file: File) -> Locks:
     inode = file.inode
-    if inode is None:
-        return None
+    assert inode is not None, "the caller had it made"
     if inode.locks is None:
-        inode.locks = Locks(inode.filesystem.kernel.record_locks)
+        inode.locks = Locks(inode)
     return inode.locks
 
 
-def flock(file: File, mode: int, *, wait: bool) -> int | Blocking:
+def flock(file: File, mode: int, pid: int, *, wait: bool) -> int | Blocking:
     """Set ``file``'s lock to LOCK_SH or LOCK_EX, or give it up (LOCK_UN); EAGAIN where it may not ``wait``."""
     locks = _of(file)
-    if locks is None:
-        return 0
     if mode == LOCK_UN:
         if locks.flocks.pop(file, None) is not None:
             locks.queue.wake()
         return 0
-    if locks.flocks.get(file) == mode or _try_flock(locks, file, mode):
+    if locks.flocks.get(file, (0, 0))[0] == mode or _try_flock(locks, file, mode, pid):
         return 0
     if not wait:
         raise KernelError(E.EAGAIN)
-    return _flock_later(locks, file, mode)
+    return _flock_later(locks, file, mode, pid)
 
 
-def _try_flock(locks: Locks, file: File, mode: int) -> bool:
+def _try_flock(locks: Locks, file: File, mode: int, pid: int) -> bool:
     # a conversion gives up the old lock first, and does not get it back (man 2 flock)
     if locks.flocks.pop(file, None) is not None:
         locks.queue.wake()
-    for other in locks.flocks.values():
+    for other, _ in locks.flocks.values():
         if LOCK_EX in (mode, other):
             return False
-    locks.flocks[file] = mode
+    locks.flocks[file] = mode, pid
     return True
 
 
-def _flock_later(locks: Locks, file: File, mode: int) -> Blocking:
+def _flock_later(locks: Locks, file: File, mode: int, pid: int) -> Blocking:
     file.references += 1  # another thread may close it meanwhile
     try:
-        while not _try_flock(locks, file, mode):
+        while not _try_flock(locks, file, mode, pid):
             yield Wait(locks.queue)
     finally:
         file.put()
@@ -159,15 +166,12 @@ def _flock_later(locks: Locks, file: File, mode: int) -> Blocking:
 
 def conflict(file: File, wanted: Record) -> Record | None:
     """F_GETLK: a lock that forbids ``wanted``, or None."""
-    locks = _of(file)
-    return None if locks is None else locks.conflict(wanted)
+    return _of(file).conflict(wanted)
 
 
 def set_record(file: File, new: Record, *, wait: bool) -> int | Blocking:
     """Set or clear a record lock; EAGAIN where it may not ``wait``, EDEADLK, ENOLCK."""
     locks = _of(file)
-    if locks is None:
-        return 0
     if new.kind == F_UNLCK or locks.conflict(new) is None:
         locks.replace(new)
         return 0
@@ -203,3 +207,27 @@ def _closes_cycle(owner: Owner, other: Owner) -> bool:
         seen.add(id(other))
         other = blocked.owner
     return True
+
+
+# -- /proc/locks ----------------------------------------------------------------------------------------------
+
+
+def show(kernel: Kernel) -> bytes:
+    """What /proc/locks says (man 5 proc_locks)."""
+    lines = (line for locks in tuple(kernel.locks.values()) for line in _lines(locks))
+    return b"".join(b"%d: %s\n" % numbered for numbered in enumerate(lines, 1))
+
+
+def _lines(locks: Locks) -> Iterator[bytes]:
+    inode = locks.inode()
+    if inode is None:
+        return
+    stat = inode.stat()
+    where = b"%02x:%02x:%d" % (major(stat.dev), minor(stat.dev), stat.ino)
+    for mode, pid in locks.flocks.values():
+        yield b"FLOCK  ADVISORY  %s %d %s 0 EOF" % (b"WRITE" if mode == LOCK_EX else b"READ", pid, where)
+    for lock in locks.records:
+        form = b"POSIX " if isinstance(lock.owner, FileTable) else b"OFDLCK"
+        kind = b"WRITE" if lock.kind == F_WRLCK else b"READ"
+        last = b"EOF" if lock.last == _EOF else b"%d" % lock.last
+        yield b"%s ADVISORY  %s %d %s %d %s" % (form, kind, lock.pid, where, lock.first, last)

@@ -16,6 +16,8 @@ from pylitebox.abi.fcntl import (
     F_SEAL_SEAL,
     F_SEAL_SHRINK,
     F_SEAL_WRITE,
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     O_RDWR,
@@ -77,6 +79,8 @@ class MemfdInode(MemoryFile):
         super().truncate(size)
 
     def allocate(self, mode: int, offset: int, size: int) -> None:
+        if mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE):
+            raise KernelError(E.EOPNOTSUPP)
         if mode & ~FALLOC_FL_KEEP_SIZE and self.seals & _NO_WRITE:
             raise KernelError(E.EPERM)
         if not mode & FALLOC_FL_PUNCH_HOLE and self.seals & F_SEAL_GROW and offset + size > self.size:

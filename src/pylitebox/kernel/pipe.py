@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY
+from pylitebox.abi.inotify import IN_OPEN
 from pylitebox.abi.ioctl import FIONREAD
 from pylitebox.abi.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFIFO
 from pylitebox.kernel.anonymous import PIPEFS_DEV, nameless_stat, new_inode_number
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.notify import on_file, watched
+from pylitebox.kernel.sigio import POLL_IN, POLL_OUT
 from pylitebox.kernel.wait import Wait, WaitQueue
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ class Pipe:
         "_budget",
         "_consumed",
         "_pages",
+        "inode",
+        "listeners",
         "read_queue",
         "reader_opens",
         "readers",
@@ -72,6 +77,8 @@ class Pipe:
     def __init__(self, budget: Budget) -> None:
         """``budget`` counts the slots of all pipes: when it is used up a new pipe is small, and EPERM keeps others
         from growing; at twice as much ENFILE."""
+        self.listeners: set[PipeFile] | None = None  # those with O_ASYNC
+        self.inode: Inode | None = None  # of a nameless one, once it was asked for
         self.slots = 0
         self._budget = budget
         slots = DEFAULT_SLOTS if budget.fits(DEFAULT_SLOTS) else MIN_SLOTS
@@ -116,7 +123,19 @@ class Pipe:
         data = self._take(size)
         if was_full and len(pages) < self.slots:
             self.write_queue.wake()
+        if self.listeners:
+            self._tell_writers()
         return data
+
+    def _tell_readers(self) -> None:
+        for file in tuple(self.listeners or ()):
+            if file.readable and file.sigio is not None:
+                file.sigio.tell(POLL_IN)
+
+    def _tell_writers(self) -> None:
+        for file in tuple(self.listeners or ()):
+            if file.writable and file.sigio is not None:
+                file.sigio.tell(POLL_OUT)
 
     def _take(self, size: int) -> bytes:
         pages = self._pages
@@ -183,6 +202,8 @@ class Pipe:
         if not done:
             raise WouldBlock
         self.read_queue.wake()
+        if self.listeners:
+            self._tell_readers()
         return done
 
     def resize(self, size: int) -> int:
@@ -222,6 +243,9 @@ class Pipe:
         if bool(self.readers) != bool(self.writers):
             self.read_queue.wake()
             self.write_queue.wake()
+            if self.listeners:
+                self._tell_readers()
+                self._tell_writers()
 
 
 class PipeFile(File):
@@ -273,7 +297,16 @@ class PipeFile(File):
             return 0
         raise KernelError(E.ENOTTY)
 
+    def set_async(self, kernel: Kernel, fd: int, *, on: bool) -> bool:
+        self._switch_async(kernel, fd, on=on)
+        listeners = self.pipe.listeners or set()
+        (listeners.add if on else listeners.discard)(self)
+        self.pipe.listeners = listeners or None
+        return True
+
     def release(self) -> None:
+        if self.pipe.listeners:
+            self.pipe.listeners.discard(self)
         self.pipe.detach(reader=self.readable, writer=self.writable)
 
 
@@ -294,7 +327,17 @@ class PipeEnd(PipeFile):
             raise KernelError(E.ENXIO)
         return PipeEnd(self.pipe, flags, self._identity)
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        if self.pipe.inode is None:
+            from pylitebox.kernel.fs.nameless import make_inode
+
+            self.pipe.inode = make_inode(kernel, self)
+        self.inode = self.pipe.inode
+        return self.inode
+
     def stat(self) -> Stat:
+        if self.pipe.inode is not None:
+            return self.pipe.inode.stat()
         ino, uid, gid, time_ns = self._identity
         return nameless_stat(PIPEFS_DEV, ino, S_IFIFO | 0o600, uid, gid, time_ns)
 
@@ -339,6 +382,8 @@ class FifoFile(PipeFile):
         try:
             while not self.connected:
                 yield Wait(*self.wait_queues())
+            if watched:
+                on_file(self, IN_OPEN)
         except BaseException:
             self.release()
             raise

@@ -428,7 +428,8 @@ class Platform(Protocol):
         ...
 
     def poll(self, deadline: int | None) -> None:
-        """Wait until something happened or the monotonic clock (ns) reaches ``deadline``, and deliver it."""
+        """Wait until something happened or the monotonic clock (ns) reaches ``deadline``, and deliver it. A platform
+        without guests answers EDEADLK where nothing can ever happen."""
         ...
 
     def new_process(self, ready: Callable[[GuestThread | None], None]) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 #: The life of processes is one interface: what ends it (exit.py) and what orders it (groups.py) is part of it.
 __all__ = [
+    "add_thread",
     "boot",
     "clone",
     "commit_exec",
@@ -255,6 +256,13 @@ def _copy_process(task: Task, flags: int) -> Task:
     _copy_task(task, child, flags)
     _enter(parent, process, child)
     return child
+
+
+def add_thread(task: Task) -> Task:
+    """A thread more of the same process, which no platform runs (north/posix); it shares all that threads share.
+    EAGAIN."""
+    _room(task.kernel, process=False)
+    return _copy_thread(task, sd.CLONE_THREAD | sd.CLONE_SIGHAND | sd.CLONE_VM | sd.CLONE_FS | sd.CLONE_FILES)
 
 
 def forget_clone(child: Task) -> None:

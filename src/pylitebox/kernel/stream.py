@@ -22,7 +22,8 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 
 if TYPE_CHECKING:
-    from pylitebox.kernel.fs.vfs import Stat
+    from pylitebox.kernel.fs.vfs import Inode, Stat
+    from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import HostStream
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.wait import WaitQueue
@@ -37,10 +38,11 @@ CHUNK = 1 << 20
 class _Console:
     """What the open file descriptions of one stream share; the stream is closed with the last of them."""
 
-    __slots__ = ("gid", "ino", "stream", "termios", "uid", "users", "winsize")
+    __slots__ = ("gid", "ino", "inode", "stream", "termios", "uid", "users", "winsize")
 
     def __init__(self, stream: HostStream, uid: int, gid: int) -> None:
         self.stream = stream
+        self.inode: Inode | None = None
         self.uid = uid
         self.gid = gid
         self.ino = new_inode_number()
@@ -71,8 +73,19 @@ class StreamFile(File):
             return b"/dev/pts/0"
         return b"/dev/null" if self._stream.kind & S_IFMT == S_IFCHR else b"pipe:[%d]" % self._console.ino
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        console = self._console
+        if console.inode is None:
+            from pylitebox.kernel.fs.nameless import make_inode
+
+            console.inode = make_inode(kernel, self)
+        self.inode = console.inode
+        return self.inode
+
     def stat(self) -> Stat:
         console = self._console
+        if console.inode is not None:
+            return console.inode.stat()
         if self._stream.kind & S_IFMT == S_IFCHR:
             mode, rdev = (0o620, TERMINAL_RDEV) if self.terminal else (0o666, NULL_RDEV)
             return nameless_stat(STREAM_DEV, console.ino, S_IFCHR | mode, console.uid, console.gid, 0, rdev=rdev)

@@ -8,6 +8,7 @@ supervisor needs no name of a host path, only what the user could open himself.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pylitebox.sandbox.errors import OptionError
@@ -104,7 +105,7 @@ class Options:
         if cwd is not None:
             self.cwd = os.fspath(cwd)
             if not self.cwd.startswith("/"):
-                self.cwd = os.path.join(mount.guest if workspace is not None else "/", self.cwd)
+                self.cwd = posixpath.join(mount.guest if workspace is not None else "/", self.cwd)
         self.python = os.fspath(python) if python and not isinstance(python, bool) else bool(python)
         self.uid, self.gid = parse_user(user)
         self.env = check_environment(env) if env is not None else self._default_environment()
@@ -173,7 +174,7 @@ def guest_path(text: str, what: str) -> str:
         raise OptionError(f"{what} {text!r} in the sandbox is no absolute path")
     if "\0" in text:
         raise OptionError(f"{what} {text!r} contains a NUL")
-    return "/" + os.path.normpath(text).lstrip("/")
+    return "/" + posixpath.normpath(text).lstrip("/")
 
 
 def _check_place(guest: str) -> None:

@@ -204,6 +204,10 @@ class PosixDirectory:
         self._name = name
 
     def close(self) -> None:
+        """Give back the descriptor; the root's end is that of the whole tree."""
+        if self._parent is None:
+            while self.tree.open:
+                self.tree.open.popitem()[0].forget()
         self.tree.open.pop(self, None)
         self.forget()
 

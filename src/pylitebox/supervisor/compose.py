@@ -134,23 +134,10 @@ class _Plan:
         self._trees: list[PosixDirectory] = []
         self._named: list[tuple[str, int, str]] = []  # host path, descriptor, mode
         self.writable = False
-        self._open_system()
+        view.add_system(self.view, lambda path: _contract(self._tree(path, confine.READ_TREE)))
         self._open_mounts(message)
         self.stub = self._open_stub()
         self.urandom = os.open("/dev/urandom", os.O_RDONLY | os.O_CLOEXEC)
-
-    def _open_system(self) -> None:
-        for path in view.SYSTEM:
-            try:
-                status = os.lstat(path)
-                if stat.S_ISLNK(status.st_mode):
-                    self.view.links.append((path.encode(), os.fsencode(os.readlink(path))))
-                elif stat.S_ISDIR(status.st_mode):
-                    self.view.system.append(
-                        view.HostMount(path.encode(), "ro", _contract(self._tree(path, confine.READ_TREE)))
-                    )
-            except FileNotFoundError:
-                continue
 
     def _open_mounts(self, message: Message) -> None:
         rows = _rows(message, "mounts", 3)

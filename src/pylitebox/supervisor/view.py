@@ -8,6 +8,8 @@ A directory that the user mounts at / replaces all of it but /dev and /proc.
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import fcntl as fc
@@ -22,6 +24,8 @@ from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOSUID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.fs.vfs import FileSystem
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import HostDirectory
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 #: Directories in memory: path, mode.
 DIRECTORIES = (
+    (b"/etc", 0o755),
     (b"/tmp", 0o1777),
     (b"/var", 0o755),
     (b"/var/tmp", 0o1777),
@@ -83,6 +88,19 @@ class View:
         self.tmpfs: list[tuple[bytes, int]] = []  # path, bytes (0: no limit of its own)
 
 
+def add_system(view: View, open_tree: Callable[[str], HostDirectory]) -> None:
+    """Add the host's own programs and configuration, as far as this host has them."""
+    for path in SYSTEM:
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                view.links.append((path.encode(), os.fsencode(os.readlink(path))))
+            elif stat.S_ISDIR(status.st_mode):
+                view.system.append(HostMount(path.encode(), "ro", open_tree(path)))
+        except FileNotFoundError:
+            continue
+
+
 def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
     """The mount tree; the user's mounts and the files in them belong to ``owner``. KernelError."""
     root = next((mount for mount in view.mounts if mount.guest == b"/"), None)
@@ -109,8 +127,10 @@ def _show_system(kernel: Kernel, view: View) -> None:
     """The host's programs, and the directories that a system has."""
     namespace = kernel.namespace
     assert namespace is not None
+    links = {path for path, _ in view.links}
     for path, mode in DIRECTORIES:
-        namespace.make_directories(path, mode)
+        if path not in links:
+            namespace.make_directories(path, mode)
     for target_path, target in view.links:
         ops.symlink(namespace.view, target, target_path)
     for mount in view.system:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -130,3 +131,45 @@ def test_mapped_bytes_are_the_same_bytes() -> None:
 def test_errors_are_kernel_errors_only() -> None:
     with pytest.raises(KernelError):
         Content(Budget(0)).write_at(b"x", 0)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_moving_data_is_as_moving_bytes(seed: int, *, shared: bool) -> None:
+    """Random writes, collapses and inserts of pages, in chunks or in a shared buffer, against plain bytes."""
+    random = Random(seed)
+    budget = Budget(1 << 30)
+    content, model = Content(budget), bytearray()
+    if shared:
+        content.share(Platform(), "shared")  # type: ignore[arg-type]
+    for _ in range(40):
+        what = random.choice(("write", "write", "collapse", "insert"))
+        if what == "write":
+            offset, data = random.randrange(0, 400_000), random.randbytes(random.randrange(1, 90_000))
+            content.write_at(data, offset)
+            model.extend(bytes(max(0, offset + len(data) - len(model))))
+            model[offset : offset + len(data)] = data
+        elif len(model) > 3 * 4096:
+            offset = random.randrange(0, len(model) // 4096) * 4096
+            size = random.randrange(1, 40) * 4096
+            if what == "insert":
+                content.insert(offset, size)
+                model[offset:offset] = bytes(size)
+            elif offset + size < len(model):
+                content.collapse(offset, size)
+                del model[offset : offset + size]
+        assert content.size == len(model)
+        assert content.read_at(len(model), 0) == model
+    assert budget.used == content.charged
+    content.truncate(0)
+    assert budget.used == 0
+
+
+def test_data_moves_only_if_there_is_room() -> None:
+    budget = Budget(100_000)
+    content = Content(budget)
+    content.write_at(bytes(range(256)) * 300, 0)
+    with pytest.raises(KernelError, match="ENOSPC"):
+        content.insert(4096, 4096)
+    assert content.read_at(1 << 20, 0) == bytes(range(256)) * 300
+    assert budget.used == content.charged

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 PAGE = 4096
+#: Chunks that are moved at once.
+BATCH = 64
 #: The largest file: what a signed 64-bit offset can reach.
 MAX_FILE_SIZE = (1 << 63) - 1
 
@@ -268,6 +270,51 @@ class Content:
             if len(chunk) < stop:
                 chunk += bytes(stop - len(chunk))
             offset += stop - start
+
+    def collapse(self, offset: int, size: int) -> None:
+        """Take a range of whole pages out; what is behind it moves up."""
+        end = self.size
+        self._make_movable()
+        self.punch(offset, size)
+        self._move(offset + size, -size)
+        self.truncate(end - size)
+
+    def insert(self, offset: int, size: int) -> None:
+        """Put a hole of whole pages in; what is behind it moves down; EFBIG."""
+        end = self.size
+        if end + size > MAX_FILE_SIZE:
+            raise KernelError(E.EFBIG)
+        self._make_movable()
+        self.truncate(end + size)
+        self._move(offset, size)
+        if self._buffer is not None:
+            self.punch(offset, size)
+
+    def _make_movable(self) -> None:
+        """Before anything moves: nothing may fail half-way, so there must be room for chunks that get fuller."""
+        self._absorb()
+        if self._buffer is None:
+            room = (len(self._chunks) + 2) * CHUNK
+            self._budget.take(room)
+            self._budget.give(room)
+
+    def _move(self, first: int, distance: int) -> None:
+        """Move all data from ``first`` on by ``distance`` bytes, onto what holds no data any more."""
+        if self._buffer is not None:
+            last = self.size - max(distance, 0)
+            positions = range(first, last, CHUNK)
+            for position in positions if distance < 0 else reversed(positions):
+                data = self._buffer.read_at(min(CHUNK, last - position), position)
+                self._buffer.write_at(data, position + distance)
+            return
+        moving = sorted((i for i in self._chunks if (i + 1) * CHUNK > first), reverse=distance > 0)
+        for number in range(0, len(moving), BATCH):
+            batch = moving[number : number + BATCH]
+            start, end = max(min(batch) * CHUNK, first), (max(batch) + 1) * CHUNK
+            taken = [(max(start, i * CHUNK), bytes(self._chunks[i][max(start - i * CHUNK, 0) :])) for i in batch]
+            self.punch(start, end - start)
+            for position, data in taken:
+                self.write_at(data, position + distance)
 
     def seek_data(self, offset: int, *, hole: bool) -> int:
         """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""

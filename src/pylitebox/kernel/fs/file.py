@@ -10,21 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
+from pylitebox.abi.fcntl import FASYNC, O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.notify import closed, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
+    from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MapSource
+    from pylitebox.kernel.sigio import Sigio
     from pylitebox.kernel.task import Task
     from pylitebox.kernel.wait import WaitQueue
 
-#: Status flags that F_SETFL may change (man 2 fcntl).
-SETFL_MASK = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1000000
+#: Status flags that F_SETFL may change (man 2 fcntl); O_ASYNC is set_async's.
+SETFL_MASK = 0o2000 | 0o4000 | 0o40000 | 0o1000000
 
 
 class File:
@@ -32,6 +35,8 @@ class File:
 
     #: Whether its readiness ever changes: epoll(7) refuses what is always ready (EPERM).
     can_poll = False
+    #: Who is told what happens to it, and by which signal (kernel/sigio.py).
+    sigio: Sigio | None = None
     #: What is to be called when the file is released (epoll's entries), by key.
     on_release: dict[object, Callable[[], None]] | None = None
 
@@ -67,6 +72,14 @@ class File:
             raise KernelError(E.EINVAL)
         return self.inode.stat()
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        """The inode, made now if there is none yet: changing attributes and setting locks needs one."""
+        if self.inode is None:
+            from pylitebox.kernel.fs.nameless import anonymous_inode
+
+            self.inode = anonymous_inode(kernel, self)
+        return self.inode
+
     # -- data: each raises WouldBlock rather than wait --------------------------------------------------------
 
     def read(self, size: int) -> bytes:
@@ -89,6 +102,10 @@ class File:
 
     def truncate(self, size: int) -> None:
         raise KernelError(E.EINVAL)
+
+    def allocate(self, mode: int, offset: int, size: int) -> None:
+        """fallocate(2); the access mode was checked."""
+        raise KernelError(E.ENODEV)
 
     def fsync(self) -> None:
         """Make it durable; EINVAL for what cannot be synced."""
@@ -120,6 +137,17 @@ class File:
         """What wakes when :meth:`poll` may have changed: the same queues for the file's whole life."""
         return ()
 
+    def set_async(self, kernel: Kernel, fd: int, *, on: bool) -> bool:
+        """Set or clear O_ASYNC through this descriptor; False for what has nothing to tell."""
+        return False
+
+    def _switch_async(self, kernel: Kernel, fd: int, *, on: bool) -> None:
+        """What :meth:`set_async` does where there is something to tell."""
+        from pylitebox.kernel.sigio import sigio_of
+
+        sigio_of(kernel, self).fd = fd if on else -1
+        self.flags = self.flags | FASYNC if on else self.flags & ~FASYNC
+
     # -- life -------------------------------------------------------------------------------------------------
 
     def put(self) -> None:
@@ -131,6 +159,8 @@ class File:
                     callback()
             if self.inode is not None and self.inode.locks is not None:
                 self.inode.locks.forget(self)
+            if watched:
+                closed(self)
             self.release()
 
     def on_close(self, table: FileTable) -> None:

@@ -9,7 +9,7 @@ What a guest sees of the host is decided here:
 A host directory can change while it is mounted. Look-ups and attributes are at most CACHE_NS old; a file that was
 replaced is noticed by its inode number (ESTALE, upon which the walk is done again); names and attributes changed
 through us are seen at once. An open file stays what it was, as everywhere.
-Missing: extended attributes (EOPNOTSUPP), O_TMPFILE, special files, other owners (EPERM), RENAME_EXCHANGE,
+Missing: extended attributes (EOPNOTSUPP), O_TMPFILE, special files, other owners (EPERM), RENAME_EXCHANGE and WHITEOUT,
 renaming directories where ``hidden`` is used (EXDEV).
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from weakref import WeakValueDictionary
 
 from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import RENAME_WHITEOUT
 from pylitebox.abi.stat import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Stat, Statfs
@@ -73,6 +74,7 @@ class HostInode(Inode):
 
     def _take(self, facts: HostStat) -> None:
         self._facts = facts
+        self._links_left: int | None = None  # if names went and the host could not be asked since
         self._stat: Stat | None = None
         self.mode = facts.st_mode & _MODE_SHOWN
         self.checked = self.filesystem.kernel.now()
@@ -105,7 +107,7 @@ class HostInode(Inode):
 
     @property
     def nlink(self) -> int:
-        return self._facts.st_nlink
+        return self._facts.st_nlink if self._links_left is None else self._links_left
 
     def stat(self) -> Stat:
         facts = self.fresh()
@@ -115,7 +117,7 @@ class HostInode(Inode):
                 self.filesystem.dev,
                 self.ino,
                 self.mode,
-                facts.st_nlink,
+                self.nlink,
                 self.uid,
                 self.gid,
                 0,
@@ -258,15 +260,30 @@ class HostInode(Inode):
             if inode in self.filesystem.kernel.idle_files:
                 del self.filesystem.kernel.idle_files[inode]
                 inode.forget()
-            inode._refresh()
+            inode._lost_name()
+
+    def _lost_name(self) -> None:
+        """A name is gone, and with it maybe the way to ask the host how many are left."""
+        left = 0 if self.mode & S_IFMT == S_IFDIR else max(self.nlink - 1, 0)
+        self._stat = None
+        if self._writer is not None or self._reader is not None:
+            self._refresh()
+        else:
+            self._links_left = left
 
     def rmdir(self, name: bytes) -> None:
         self._inside(name)
+        inode = self.filesystem.inodes.get(self.lookup(name).ino)
         self.directory.rmdir(name)
         self._refresh()
+        if inode is not None:
+            self.filesystem.listings.pop(inode, None)
+            inode._lost_name()
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         assert isinstance(newdir, HostInode)
+        if flags & RENAME_WHITEOUT:
+            raise KernelError(E.EINVAL)
         newdir._new(newname)
         inode = self.lookup(name)
         assert isinstance(inode, HostInode)

@@ -19,7 +19,7 @@ class _Place(NamedTuple):
     """A name in a directory, and the file that it meant when it was mapped."""
 
     mount: Mount
-    directory: Dentry
+    directory: ref[Dentry]
     name: bytes
     inode: ref[Inode]
     filesystem: FileSystem
@@ -48,22 +48,25 @@ class MappedFiles:
             return
         places = self._places
         known = places.get(key)
-        if isinstance(known, _Place) and known.inode() is dentry.inode and known.directory is dentry.parent:
+        if isinstance(known, _Place) and known.inode() is dentry.inode and known.directory() is dentry.parent:
             if known.name == dentry.name:
                 return
         elif known is None:
             self._make_room()
         inode = dentry.inode
-        places[key] = _Place(location.mount, dentry.parent, dentry.name, ref(inode), inode.filesystem, inode.ino)
+        places[key] = _Place(location.mount, ref(dentry.parent), dentry.name, ref(inode), inode.filesystem, inode.ino)
 
     def find(self, key: tuple[int, int], root: Location) -> tuple[int, int, bytes] | None:
         """Device, inode and path of a mapped file as seen from ``root``."""
         place = self._places.get(key)
         if not isinstance(place, _Place):
             return place
-        path = path_of(root, Location(place.mount, place.directory)).rstrip(b"/") + b"/" + place.name
+        directory = place.directory()
+        if directory is None:  # it is gone, and where it was is not known any more
+            return place.filesystem.dev, place.ino, b"/" + place.name + b" (deleted)"
+        path = path_of(root, Location(place.mount, directory)).rstrip(b"/") + b"/" + place.name
         if place.filesystem.cache_ns is None:  # every name that was walked is known
-            child = place.directory.children.get(place.name)
+            child = directory.children.get(place.name)
             if child is None or child.inode is not place.inode():
                 path += b" (deleted)"
         return place.filesystem.dev, place.ino, path

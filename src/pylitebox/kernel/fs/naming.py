@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import PATH_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pylitebox.abi.fcntl import PATH_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
+from pylitebox.abi.inotify import IN_ATTRIB
 from pylitebox.abi.stat import (
     S_IFBLK,
     S_IFCHR,
@@ -21,6 +22,9 @@ from pylitebox.abi.stat import (
 )
 from pylitebox.kernel.credentials import CAP_FOWNER, CAP_MKNOD
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import notify
+from pylitebox.kernel.fs.notify import watched
+from pylitebox.kernel.fs.privileges import new_mode
 from pylitebox.kernel.fs.vfs import Dentry, Location
 from pylitebox.kernel.fs.walk import MAY_EXEC, MAY_READ, MAY_WRITE, last, permission, resolve, resolve_parent
 
@@ -39,7 +43,10 @@ def want_write(location: Location) -> None:
 
 def add_name(directory: Location, name: bytes, inode: Inode) -> Location:
     """The place of a file that was just made."""
-    return Location(directory.mount, directory.dentry.add(name, inode))
+    place = Location(directory.mount, directory.dentry.add(name, inode))
+    if watched:
+        notify.created(directory.inode, name, inode)
+    return place
 
 
 # -- making -----------------------------------------------------------------------------------------------------
@@ -80,7 +87,7 @@ def mknod(who: Who, path: bytes, mode: int, rdev: int = 0, at: Location | None =
     _may_create(who, parent)
     if kind in (S_IFCHR, S_IFBLK) and not who.cred.capable(CAP_MKNOD):
         raise KernelError(E.EPERM)
-    bits = mode & 0o7777 & ~who.fs.umask
+    bits = new_mode(who, parent.inode, mode)
     if kind == S_IFREG:
         inode = parent.inode.create(name, bits, who.cred)
     else:
@@ -144,6 +151,8 @@ def link_location(who: Who, source: Location, new: bytes, new_at: Location | Non
     if inode.nlink >= 65000:
         raise KernelError(E.EMLINK)
     parent.inode.link(name, inode)
+    if watched:
+        notify.on_inode(inode, IN_ATTRIB)
     place = add_name(parent, name, inode)
     if source.dentry.deleted and inode.linkable:  # O_TMPFILE: the open file has a name now
         inode.linkable = False
@@ -193,6 +202,10 @@ def unlink(who: Who, path: bytes, at: Location | None = None) -> None:
         raise KernelError(E.EBUSY)
     parent.inode.unlink(name)
     parent.dentry.drop(child)
+    if watched:
+        was_dir = notify.unlinked(child.inode)
+        del child
+        notify.deleted(parent.inode, name, was_dir)
 
 
 def rmdir(who: Who, path: bytes, at: Location | None = None) -> None:
@@ -206,6 +219,10 @@ def rmdir(who: Who, path: bytes, at: Location | None = None) -> None:
         raise KernelError(E.EBUSY)
     parent.inode.rmdir(name)
     parent.dentry.drop(child)
+    if watched:
+        was_dir = notify.unlinked(child.inode)
+        del child
+        notify.deleted(parent.inode, name, was_dir)
 
 
 # -- renaming ---------------------------------------------------------------------------------------------------
@@ -219,12 +236,14 @@ def rename(
     new_at: Location | None = None,
     flags: int = 0,
 ) -> None:
-    """renameat2(2); RENAME_WHITEOUT is refused (EINVAL)."""
-    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) or flags == RENAME_NOREPLACE | RENAME_EXCHANGE:
-        raise KernelError(E.EINVAL)
+    """renameat2(2); EINVAL for flags that don't go together."""
     exchange = bool(flags & RENAME_EXCHANGE)
+    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) or (exchange and flags != RENAME_EXCHANGE):
+        raise KernelError(E.EINVAL)
     old_dir, old_name, old_slash = resolve_parent(who, old, at=old_at)
+    permission(who.cred, old_dir.inode, MAY_EXEC)
     new_dir, new_name, new_slash = resolve_parent(who, new, at=new_at)
+    permission(who.cred, new_dir.inode, MAY_EXEC)
     if old_dir.mount is not new_dir.mount:
         raise KernelError(E.EXDEV)
     if old_name in _SPECIAL_NAMES:
@@ -251,8 +270,13 @@ def rename(
     if target is not None and target.inode is source.inode:
         return  # two names of one file: nothing happens (man 2 rename)
     _may_rename(who, old_dir, source, new_dir, target, exchange=exchange)
-    old_dir.inode.rename(old_name, new_dir.inode, new_name, flags)
+    old_dir.inode.rename(old_name, new_dir.inode, new_name, flags, who.cred)
     _renamed(old_dir.dentry, source, new_dir.dentry, new_name, target, exchange=exchange)
+    if watched:
+        replaced = target.inode if target is not None and not exchange else None
+        notify.moved(old_dir.inode, old_name, new_dir.inode, new_name, source.inode, replaced)
+        if exchange and target is not None:
+            notify.moved(new_dir.inode, new_name, old_dir.inode, old_name, target.inode, None)
 
 
 def _may_rename(

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_APPEND, O_PATH, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
+from pylitebox.abi.inotify import IN_ACCESS, IN_MODIFY
 from pylitebox.abi.ioctl import FIONREAD
 from pylitebox.abi.stat import DT_DIR
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.notify import on_file, watched
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.vfs import Inode, Location
@@ -34,20 +36,30 @@ class RegularFile(File):
     def read(self, size: int) -> bytes:
         data = self.inode.read_at(size, self.position)
         self.position += len(data)
+        if watched and data:
+            on_file(self, IN_ACCESS)
         return data
 
     def write(self, data: bytes | memoryview) -> int:
         position = self.inode.size if self.flags & O_APPEND else self.position
         done = self.inode.write_at(data, position)
         self.position = position + done
+        if watched and done:
+            on_file(self, IN_MODIFY)
         return done
 
     def pread(self, size: int, offset: int) -> bytes:
-        return self.inode.read_at(size, offset)
+        data = self.inode.read_at(size, offset)
+        if watched and data:
+            on_file(self, IN_ACCESS)
+        return data
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
         # With O_APPEND Linux appends whatever the offset says (man 2 pwrite, BUGS).
-        return self.inode.write_at(data, self.inode.size if self.flags & O_APPEND else offset)
+        done = self.inode.write_at(data, self.inode.size if self.flags & O_APPEND else offset)
+        if watched and done:
+            on_file(self, IN_MODIFY)
+        return done
 
     def seek(self, offset: int, whence: int) -> int:
         if whence == SEEK_SET:
@@ -71,6 +83,13 @@ class RegularFile(File):
         if not self.writable:
             raise KernelError(E.EINVAL)
         self.inode.truncate(size)
+        if watched:
+            on_file(self, IN_MODIFY)
+
+    def allocate(self, mode: int, offset: int, size: int) -> None:
+        self.inode.allocate(mode, offset, size)
+        if watched:
+            on_file(self, IN_MODIFY)
 
     def fsync(self) -> None:
         self.inode.sync()
@@ -131,6 +150,8 @@ class DirectoryFile(File):
             if budget.fits(cost):
                 budget.take(cost)
                 self._entries, self._kept = entries, cost
+        if watched:
+            on_file(self, IN_ACCESS)
         return entries[self.position :] if self.position else entries
 
     def seek(self, offset: int, whence: int) -> int:

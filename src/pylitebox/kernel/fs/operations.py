@@ -4,7 +4,7 @@ A function here takes ``who`` acts (a Task, or a namespace's :class:`~pylitebox.
 all that Linux checks above the file system: permissions, read-only mounts, mount points, sticky directories, trailing
 slashes, in Linux's order (fs/namei.c), since programs depend on which error comes first. Operations on names are in
 naming.py and path walks in walk.py; both are offered here too.
-Missing: set-id bits are not dropped by writes (nothing honours them); protected_fifos, protected_regular.
+Missing: protected_fifos, protected_regular, POSIX ACLs (man 5 acl).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pylitebox.abi.fcntl import (
     W_OK,
     X_OK,
 )
+from pylitebox.abi.inotify import IN_ACCESS, IN_ATTRIB, IN_MODIFY, IN_OPEN
 from pylitebox.abi.stat import (
     S_IFBLK,
     S_IFCHR,
@@ -40,10 +41,11 @@ from pylitebox.abi.stat import (
     S_IFREG,
     S_IFSOCK,
     S_ISGID,
-    S_ISUID,
+    S_ISVTX,
 )
 from pylitebox.kernel.credentials import CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import notify
 from pylitebox.kernel.fs.naming import (
     add_name,
     link,
@@ -57,7 +59,16 @@ from pylitebox.kernel.fs.naming import (
     unlink,
     want_write,
 )
+from pylitebox.kernel.fs.notify import watched
 from pylitebox.kernel.fs.opened import PathFile
+from pylitebox.kernel.fs.privileges import (
+    CAPABILITY,
+    capability_value,
+    check_security,
+    drop_privileges,
+    new_mode,
+    without_set_ids,
+)
 from pylitebox.kernel.fs.vfs import MS_NODEV, Dentry, Location, Stat, Statfs
 from pylitebox.kernel.fs.walk import (
     MAY_EXEC,
@@ -72,6 +83,8 @@ from pylitebox.kernel.fs.walk import (
 from pylitebox.kernel.pipe import FifoFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.fs.file import File
     from pylitebox.kernel.fs.vfs import Inode, Who
 
@@ -152,14 +165,21 @@ def open_location(who: Who, location: Location, flags: int) -> File:
 
 def _opened(who: Who, location: Location, flags: int) -> File:
     """Make the file once all checks are passed."""
+    file = _file_of(who, location, flags)
+    if watched and (not isinstance(file, FifoFile) or file.connected):
+        notify.on_dentry(location.dentry, IN_OPEN)
+    if flags & O_TRUNC and location.inode.mode & S_IFMT == S_IFREG:
+        drop_privileges(who.cred, location.inode)
+        location.inode.truncate(0)
+        if watched:
+            notify.on_dentry(location.dentry, IN_MODIFY)
+    return file
+
+
+def _file_of(who: Who, location: Location, flags: int) -> File:
     inode = location.inode
     kind = inode.mode & S_IFMT
     kept = flags & ~_OPEN_ONLY | O_LARGEFILE
-    if kind == S_IFREG:
-        file = inode.open(kept, location)
-        if flags & O_TRUNC:
-            inode.truncate(0)
-        return file
     if kind == S_IFIFO and not hasattr(inode, "file"):
         return FifoFile(inode, kept, location)
     if kind in (S_IFCHR, S_IFBLK) and not hasattr(inode, "file"):
@@ -207,8 +227,12 @@ def _create(who: Who, directory: Location, name: bytes, flags: int, mode: int) -
     if directory.mount.readonly:
         raise KernelError(E.EROFS)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
-    inode = directory.inode.create(name, mode & 0o7777 & ~who.fs.umask, who.cred)
-    return inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, add_name(directory, name, inode))
+    inode = directory.inode.create(name, new_mode(who, directory.inode, mode), who.cred)
+    place = add_name(directory, name, inode)
+    file = inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, place)
+    if watched:
+        notify.on_dentry(place.dentry, IN_OPEN)
+    return file
 
 
 def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | None, resolve_flags: int) -> File:
@@ -219,13 +243,15 @@ def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | N
     )
     want_write(directory)
     permission(who.cred, directory.inode, MAY_WRITE | MAY_EXEC)
-    inode = directory.inode.tmpfile(mode & 0o7777 & ~who.fs.umask, who.cred)
+    inode = directory.inode.tmpfile(new_mode(who, directory.inode, mode), who.cred)
     dentry = Dentry(b"#%d" % inode.ino, directory.dentry, inode)
     dentry.deleted = True
     place = Location(directory.mount, dentry)
     file = inode.open(flags & ~_OPEN_ONLY | O_LARGEFILE, place)
     if not flags & O_EXCL:
         inode.linkable = True
+    if watched:
+        notify.on_dentry(dentry, IN_OPEN)
     return file
 
 
@@ -270,6 +296,11 @@ def _real(cred: Credentials) -> Credentials:
     )
 
 
+def _changed(location: Location, mask: int = IN_ATTRIB) -> None:
+    if watched:
+        notify.on_dentry(location.dentry, mask)
+
+
 def _owner(who: Who, inode: Inode) -> bool:
     return who.cred.fsuid == inode.uid or who.cred.capable(CAP_FOWNER)
 
@@ -284,6 +315,7 @@ def chmod(who: Who, location: Location, mode: int) -> None:
     if not who.cred.in_group(inode.gid) and not who.cred.capable(CAP_FSETID):
         mode &= ~S_ISGID
     inode.setattr(mode=mode & 0o7777)
+    _changed(location)
 
 
 def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> None:
@@ -301,13 +333,15 @@ def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> Non
         if gid is not None and not (mine and (gid == inode.gid or cred.in_group(gid))):
             raise KernelError(E.EPERM)
     mode = None
-    if inode.mode & S_IFMT == S_IFREG:  # set-id bits go, whoever changes the owner
-        mode = inode.mode & 0o7777 & ~S_ISUID
-        if mode & 0o010:
-            mode &= ~S_ISGID
+    if inode.mode & S_IFMT != S_IFDIR:  # set-id bits and capabilities go, whoever changes the owner
+        mode = without_set_ids(cred, inode)
         if mode == inode.mode & 0o7777:
             mode = None
+        if inode.gives_capabilities:
+            inode.remove_xattr(CAPABILITY)
     inode.setattr(uid=uid, gid=gid, mode=mode)
+    if uid is not None or gid is not None or mode is not None:
+        _changed(location)
 
 
 def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
@@ -324,9 +358,13 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
     inode.setattr(
         atime_ns=now if isinstance(atime, str) else atime, mtime_ns=now if isinstance(mtime, str) else mtime
     )
+    _changed(location, IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
 
 
-def truncate(who: Who, location: Location, size: int) -> None:
+def truncate(
+    who: Who, location: Location, size: int, may_grow: Callable[[Inode], None] = lambda inode: None
+) -> None:
+    """truncate(2); ``may_grow`` is asked once all else is checked."""
     inode = location.inode
     kind = inode.mode & S_IFMT
     if kind == S_IFDIR:
@@ -335,11 +373,13 @@ def truncate(who: Who, location: Location, size: int) -> None:
         raise KernelError(E.EINVAL)
     want_write(location)
     permission(who.cred, inode, MAY_WRITE)
+    may_grow(inode)
     inode.acquire(write=True)
     try:
         inode.truncate(size)
     finally:
         inode.release()
+    _changed(location, IN_MODIFY)
 
 
 def statfs(location: Location) -> Statfs:
@@ -358,8 +398,11 @@ def getxattr(who: Who, location: Location, name: bytes) -> bytes:
 
 def setxattr(who: Who, location: Location, name: bytes, value: bytes, flags: int) -> None:
     want_write(location)
+    if name == CAPABILITY:
+        value = capability_value(value)
     _check_xattr(who, location.inode, name, MAY_WRITE, E.EPERM)
     location.inode.set_xattr(name, value, flags)
+    _changed(location)
 
 
 def listxattr(who: Who, location: Location) -> list[bytes]:
@@ -373,6 +416,7 @@ def removexattr(who: Who, location: Location, name: bytes) -> None:
     want_write(location)
     _check_xattr(who, location.inode, name, MAY_WRITE, E.EPERM)
     location.inode.remove_xattr(name)
+    _changed(location)
 
 
 def _check_xattr(who: Who, inode: Inode, name: bytes, mask: int, refusal: int) -> None:
@@ -382,7 +426,11 @@ def _check_xattr(who: Who, inode: Inode, name: bytes, mask: int, refusal: int) -
     elif name.startswith(b"user."):
         if inode.mode & S_IFMT not in (S_IFREG, S_IFDIR):
             raise KernelError(refusal)
+        if mask == MAY_WRITE and inode.mode & (S_IFDIR | S_ISVTX) == S_IFDIR | S_ISVTX and not _owner(who, inode):
+            raise KernelError(E.EPERM)
         permission(who.cred, inode, mask)
+    elif mask == MAY_WRITE and name.startswith(b"security."):
+        check_security(who.cred, name)
 
 
 # -- names of places --------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from pylitebox.kernel.fs.tmpfs import MAX_ENTRIES, MemoryDirectory, MemoryFile, 
 from pylitebox.kernel.fs.vfs import Inode, Stat
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.vfs import FileSystem
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MapSource
@@ -310,12 +311,12 @@ class OverlayDirectory(LayeredInode, MemoryDirectory):
         if isinstance(inode, LayeredInode):
             inode._above = None
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         assert isinstance(newdir, OverlayDirectory)
         self._hold(name)
         if newdir.find(newname) is not None:
             newdir._hold(newname)
-        super().rename(name, newdir, newname, flags)
+        super().rename(name, newdir, newname, flags, cred)
 
 
 class OverlayFs(TmpFs):

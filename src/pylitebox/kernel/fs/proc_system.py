@@ -14,7 +14,9 @@ from pylitebox.kernel.credentials import NGROUPS_MAX
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.proc_files import Text
+from pylitebox.kernel.inotify import MAX_QUEUED_EVENTS, MAX_USER_INSTANCES
 from pylitebox.kernel.ipc import status
+from pylitebox.kernel.locks import show as show_locks
 from pylitebox.kernel.pipe import PIPE_MAX_SIZE
 from pylitebox.kernel.version import OSRELEASE, OSTYPE, VERSION
 
@@ -121,6 +123,7 @@ SYSTEM: dict[bytes, object] = {
     b"cmdline": _said(b"pylitebox\n"),
     b"cpuinfo": _computed(_cpuinfo),
     b"filesystems": _computed(_filesystems),
+    b"locks": _computed(show_locks),
     b"loadavg": _computed(_loadavg),
     b"meminfo": _computed(_meminfo),
     b"mounts": b"self/mounts",
@@ -137,6 +140,11 @@ SYSTEM: dict[bytes, object] = {
         b"fs": {
             b"file-max": _said(b"9223372036854775807\n"),
             b"file-nr": _said(b"0\t0\t9223372036854775807\n"),
+            b"inotify": {
+                b"max_queued_events": _said(b"%d\n" % MAX_QUEUED_EVENTS),
+                b"max_user_instances": _said(b"%d\n" % MAX_USER_INSTANCES),
+                b"max_user_watches": _computed(lambda kernel: b"%d\n" % kernel.limits.inotify_watches),
+            },
             b"mqueue": {
                 b"msg_default": _said(b"%d\n" % mqueue.DFLT_MSG),
                 b"msg_max": _said(b"%d\n" % mqueue.DFLT_MSGMAX),

@@ -3,7 +3,7 @@
 Bytes of data and numbers of entries are bounded per file system, and those of all of them per kernel. Extended
 attributes and the targets of symbolic links count as data.
 The overlay (overlay.py) is built from these classes.
-Missing: access times are updated as relatime does; extended attributes other than user.* and trusted.*.
+Access times are updated as relatime does. Missing: POSIX ACLs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import (
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
     RENAME_EXCHANGE,
-    RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
 )
 from pylitebox.abi.stat import (
+    S_IFCHR,
     S_IFDIR,
     S_IFLNK,
     S_IFMT,
@@ -32,6 +35,7 @@ from pylitebox.abi.stat import (
 )
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.content import PAGE, Budget, Content
+from pylitebox.kernel.fs.privileges import CAPABILITY
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Stat, Statfs
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ _DAY = 86_400 * 10**9
 MAX_ENTRIES = 1 << 18
 #: Names and values of extended attributes that one inode may hold, bytes.
 MAX_XATTR_BYTES = 1 << 16
+_NAMESPACES = (b"user.", b"trusted.", b"security.")
 DIRENT_SIZE = 20  # what tmpfs adds to a directory's size for each entry (mm/shmem.c: BOGO_DIRENT_SIZE)
 
 
@@ -151,8 +156,10 @@ class MemoryInode(Inode):
     # -- extended attributes (man 7 xattr) --------------------------------------------------------------------
 
     def _check_xattr(self, name: bytes) -> dict[bytes, bytes]:
-        if not name.startswith((b"user.", b"trusted.")):
+        if not name.startswith(_NAMESPACES):
             raise KernelError(E.EOPNOTSUPP)
+        if name in _NAMESPACES:
+            raise KernelError(E.EINVAL)
         return self._xattrs.values if self._xattrs is not None else {}
 
     def get_xattr(self, name: bytes) -> bytes:
@@ -171,6 +178,7 @@ class MemoryInode(Inode):
         if self._xattrs is None:
             self._xattrs = Attributes(self.filesystem.space)
         self._xattrs.put(name, value)
+        self.gives_capabilities = CAPABILITY in self._xattrs.values
         self.ctime_ns = self.filesystem.kernel.wall()
 
     def list_xattr(self) -> list[bytes]:
@@ -182,6 +190,7 @@ class MemoryInode(Inode):
         assert self._xattrs is not None
         self.own()
         self._xattrs.put(name, None)
+        self.gives_capabilities = CAPABILITY in self._xattrs.values
         self.ctime_ns = self.filesystem.kernel.wall()
 
 
@@ -225,7 +234,12 @@ class MemoryFile(MemoryInode):
 
     def allocate(self, mode: int, offset: int, size: int) -> None:
         content = self.content
-        if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+        if mode in (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE):
+            collapse = mode == FALLOC_FL_COLLAPSE_RANGE
+            if offset % PAGE or size % PAGE or (offset + size if collapse else offset) >= content.size:
+                raise KernelError(E.EINVAL)
+            (content.collapse if collapse else content.insert)(offset, size)
+        elif mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
             content.punch(offset, size)
         elif mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE):
             raise KernelError(E.EOPNOTSUPP)
@@ -405,10 +419,8 @@ class MemoryDirectory(MemoryInode):
             inode.links -= 1
         inode.ctime_ns = self.filesystem.kernel.wall()
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         assert isinstance(newdir, MemoryDirectory)
-        if flags & ~(RENAME_EXCHANGE | RENAME_NOREPLACE):
-            raise KernelError(E.EINVAL)
         inode = self.lookup(name)
         other = newdir.find(newname)
         if newdir.removed:
@@ -422,15 +434,19 @@ class MemoryDirectory(MemoryInode):
             self.insert(name, other)
             other.ctime_ns = self.ctime_ns
         else:
+            if isinstance(other, MemoryDirectory) and not other.empty:
+                raise KernelError(E.ENOTEMPTY)
+            if flags & RENAME_WHITEOUT:
+                self.filesystem.slots.take(1)
             if other is not None:
-                if isinstance(other, MemoryDirectory) and not other.empty:
-                    raise KernelError(E.ENOTEMPTY)
                 newdir.remove(newname)
                 newdir._unlinked(other)
             self.remove(name)
         self._moved(inode, self, newdir)
         newdir.insert(newname, inode)
         inode.ctime_ns = newdir.ctime_ns
+        if flags & RENAME_WHITEOUT:  # as overlayfs marks what is gone; the mover owns it
+            self.insert(name, MemoryNode(self.filesystem, S_IFCHR, 0, cred.fsuid, cred.fsgid))
 
     @staticmethod
     def _moved(inode: Inode, old: MemoryDirectory, new: MemoryDirectory) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.file import File
     from pylitebox.kernel.fs.namespace import FsContext
+    from pylitebox.kernel.inotify import InotifyFile, Watch
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.locks import Locks
     from pylitebox.kernel.pipe import Pipe
@@ -136,7 +137,13 @@ class Inode:
     socket: object = None
     #: Advisory locks (kernel/locks.py).
     locks: Locks | None = None
+    #: Who is told what happens to it (kernel/inotify.py), by instance.
+    watches: dict[InotifyFile, Watch] | None = None
     rdev = 0
+    #: It has the attribute security.capability, which goes when it is written to.
+    gives_capabilities = False
+    #: It stands for a pipe, a socket or the like (nameless.py), which is opened through its file only.
+    nameless = False
     #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
     facts: tuple[object, object] = (None, None)
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).
@@ -210,7 +217,7 @@ class Inode:
     def rmdir(self, name: bytes) -> None:
         raise KernelError(E.EPERM)
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         """Move an entry to a directory of the same file system, replacing what is there (man 2 rename)."""
         raise KernelError(E.EPERM)
 
@@ -306,7 +313,7 @@ class Inode:
 class Dentry:
     """One name in the tree. ``inode`` is None where a name is known to be absent."""
 
-    __slots__ = ("children", "deleted", "expires", "inode", "mounts", "name", "parent")
+    __slots__ = ("__weakref__", "children", "deleted", "expires", "inode", "mounts", "name", "parent")
 
     #: What :attr:`inode` is for every dentry that leaves this module's and walk.py's hands.
     inode: Inode
@@ -400,7 +407,7 @@ class FileSystem:
         self.dev = kernel.new_dev()
         self.created_ns = kernel.wall()
         self._root_dentry: Dentry | None = None
-        self._negatives: deque[tuple[Dentry, bytes]] = deque()
+        self._negatives: deque[tuple[dict[bytes, Dentry], bytes]] = deque()
 
     @property
     def root_dentry(self) -> Dentry:
@@ -414,13 +421,13 @@ class FileSystem:
         assert self.cache_ns
         old = parent.children.get(name)
         if old is None:
-            self._negatives.append((parent, name))
+            self._negatives.append((parent.children, name))  # not the parent, which may go meanwhile
             if len(self._negatives) > MAX_NEGATIVES:
-                directory, oldest = self._negatives.popleft()
-                absent = directory.children.get(oldest)
+                children, oldest = self._negatives.popleft()
+                absent = children.get(oldest)
                 if absent is not None and absent.inode is None:
-                    del directory.children[oldest]
-            parent.children[name] = Dentry(name, parent, None, self.kernel.now() + self.cache_ns)
+                    del children[oldest]
+            parent.children[name] = Dentry(name, None, None, self.kernel.now() + self.cache_ns)
         else:
             old.expires = self.kernel.now() + self.cache_ns
 
@@ -514,12 +521,24 @@ class FileInode(Inode):
     def open(self, flags: int, location: Location) -> File:
         return self.file.reopen(flags)
 
+    def setattr(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        inode = self.file.make_inode(self.filesystem.kernel)
+        inode.setattr(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
 
 def location_of_file(file: File, mount: Mount) -> Location:
     """A place for an open file: its own, or a nameless one; ``mount`` is where the link to it was found."""
     if file.location is not None:
         return file.location
     inode = file.inode
-    if inode is None:
+    if inode is None or inode.nameless:
         inode = FileInode(mount.filesystem, file)
     return Location(mount, Dentry(file.link_text(), None, inode))

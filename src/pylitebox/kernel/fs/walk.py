@@ -5,7 +5,7 @@ mask, and a clock is read only beneath a file system whose names expire.
 
 Rules: at most MAXSYMLINKS links in one walk; a name has at most NAME_MAX bytes; a directory must be searchable before
 anything in it is looked at, so that absence is not revealed either.
-Missing: RESOLVE_CACHED (ignored: a walk never sleeps). protected_symlinks(5) is not enforced.
+RESOLVE_CACHED changes nothing: a walk never sleeps. Missing: protected_symlinks(5) is not enforced.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ class MqueueDirectory(MemoryDirectory):
     def link(self, name: bytes, inode: Inode) -> None:
         raise KernelError(E.EPERM)
 
-    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int) -> None:
+    def rename(self, name: bytes, newdir: Inode, newname: bytes, flags: int, cred: Credentials) -> None:
         raise KernelError(E.EPERM)
 
 

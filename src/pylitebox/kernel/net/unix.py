@@ -33,6 +33,7 @@ from pylitebox.abi.stat import S_IFSOCK
 from pylitebox.kernel.anonymous import SOCKFS_DEV, nameless_stat, new_inode_number
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.sigio import POLL_HUP, POLL_IN
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ class UnixSocket(File):
         target.waiting.append(server)
         target.queue.wake()
         self.queue.wake()
+        target.tell(POLL_IN)
 
     def disconnect(self) -> None:
         """connect(2) to AF_UNSPEC: forget a datagram socket's peer."""
@@ -238,6 +240,8 @@ class UnixSocket(File):
             peer.send_ended |= receive
             peer.queue.wake()
         self.queue.wake()
+        if peer is not None and not self.datagram and send:
+            peer.tell(POLL_HUP if receive else POLL_IN)
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -298,6 +302,7 @@ class UnixSocket(File):
         self._unread += message.cost
         target._messages.append(message)
         target.queue.wake()
+        target.tell(POLL_IN)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -380,6 +385,8 @@ class UnixSocket(File):
     # -- as a file --------------------------------------------------------------------------------------------
 
     def read(self, size: int) -> bytes:
+        if not size:
+            return b""  # at once, unlike recv(2) (net/socket.c: "match SYS5 behaviour")
         received = self.receive(size)
         if received.files:
             self.kernel.unix.drop(received.files)
@@ -405,10 +412,28 @@ class UnixSocket(File):
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         return (self.queue,)
 
+    def set_async(self, kernel: Kernel, fd: int, *, on: bool) -> bool:
+        self._switch_async(kernel, fd, on=on)
+        return True
+
+    def tell(self, reason: int) -> None:
+        """Tell the owner (POLL_*)."""
+        if self.sigio is not None:
+            self.sigio.tell(reason)
+
     def link_text(self) -> bytes:
         return b"socket:[%d]" % self._ino
 
+    def make_inode(self, kernel: Kernel) -> Inode:
+        if self.inode is None:
+            from pylitebox.kernel.fs.nameless import make_inode
+
+            self.inode = make_inode(kernel, self)
+        return self.inode
+
     def stat(self) -> Stat:
+        if self.inode is not None:
+            return self.inode.stat()
         _, uid, gid = self.cred
         return nameless_stat(SOCKFS_DEV, self._ino, S_IFSOCK | 0o777, uid, gid, 0)
 
@@ -445,3 +470,5 @@ class UnixSocket(File):
         self.waiting.clear()
         self._purge()
         self.queue.wake()
+        if peer is not None and not self.datagram:
+            peer.tell(POLL_HUP)

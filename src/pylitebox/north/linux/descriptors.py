@@ -1,19 +1,21 @@
 """Descriptors themselves: close(2), dup(2), fcntl(2), ioctl(2), flock(2), close_range(2).
 
-Missing: signal-driven I/O (F_SETOWN, F_SETSIG and O_ASYNC are remembered nowhere and send nothing), leases and
-directory notification.
+Missing: leases (as if the file were always open elsewhere) and dnotify (as a Linux without it: EINVAL).
 """
+
+import struct
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import ioctl as io
-from pylitebox.abi.signal import NSIG
+from pylitebox.abi.stat import is_reg
 from pylitebox.kernel import locks
 from pylitebox.kernel.credentials import CAP_FOWNER
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import SETFL_MASK, File
 from pylitebox.kernel.memfd import MemfdFile
 from pylitebox.kernel.pipe import PipeFile
+from pylitebox.kernel.sigio import F_OWNER_PGRP, F_OWNER_PID, sigio_of
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, FcntlCommand, Fd, LockOperation, OpenFlags, Request, Size, UInt
@@ -23,9 +25,14 @@ from pylitebox.north.linux.table import Full, Partial, syscall
 
 F_SETOWN_EX = 15
 F_GETOWN_EX = 16
+F_GETOWNER_UIDS = 17
 F_DUPFD_QUERY = 1027
 #: What fcntl(2) may do with an O_PATH descriptor.
 _PATH_COMMANDS = frozenset((fc.F_DUPFD, fc.F_DUPFD_CLOEXEC, fc.F_GETFD, fc.F_SETFD, fc.F_GETFL, F_DUPFD_QUERY))
+_OWNER_COMMANDS = frozenset(
+    (fc.F_SETOWN, fc.F_GETOWN, fc.F_SETSIG, fc.F_GETSIG, F_SETOWN_EX, F_GETOWN_EX, F_GETOWNER_UIDS)
+)
+_OWNER = struct.Struct("<ii")  # struct f_owner_ex: type, id
 _LOCK_COMMANDS = frozenset(
     (fc.F_GETLK, fc.F_SETLK, fc.F_SETLKW, fc.F_OFD_GETLK, fc.F_OFD_SETLK, fc.F_OFD_SETLKW)
 )
@@ -93,7 +100,7 @@ def dup3(task: Task, old: Fd, new: Fd, flags: OpenFlags) -> Result:
     "fcntl",
     x86_64=72,
     aarch64=25,
-    support=Partial("F_SETOWN, F_SETSIG, O_ASYNC: accepted, no signals; F_SETLEASE: EAGAIN; F_NOTIFY: EINVAL"),
+    support=Partial("F_SETLEASE: EAGAIN; F_NOTIFY: EINVAL"),
 )
 def fcntl(task: Task, fd: Fd, command: FcntlCommand, argument: Size) -> Result:
     files = task.files
@@ -108,7 +115,7 @@ def fcntl(task: Task, fd: Fd, command: FcntlCommand, argument: Size) -> Result:
     if command == fc.F_GETFL:
         return file.flags & ~(fc.O_CREAT | fc.O_EXCL | fc.O_NOCTTY | fc.O_TRUNC | fc.O_CLOEXEC)
     if command == fc.F_SETFL:
-        return _set_flags(task, file, argument)
+        return _set_flags(task, fd, file, argument)
     if command in (fc.F_DUPFD, fc.F_DUPFD_CLOEXEC):
         lowest = argument & 0xFFFFFFFF
         if lowest >= files.limit:
@@ -119,13 +126,40 @@ def fcntl(task: Task, fd: Fd, command: FcntlCommand, argument: Size) -> Result:
     return _fcntl_rest(task, file, command, argument)
 
 
-def _set_flags(task: Task, file: File, flags: int) -> int:
+def _set_flags(task: Task, fd: int, file: File, flags: int) -> int:
     changed = (file.flags ^ flags) & SETFL_MASK
     if changed & flags & fc.O_NOATIME and file.inode is not None:
         cred = task.cred
         if cred.fsuid != file.inode.uid and not cred.capable(CAP_FOWNER):
             raise KernelError(E.EPERM)
+    if (file.flags ^ flags) & fc.FASYNC:
+        file.set_async(task.kernel, fd, on=bool(flags & fc.FASYNC))
     file.flags ^= changed
+    return 0
+
+
+def _signals(task: Task, file: File, command: int, argument: int) -> int:
+    """F_SETOWN and its kin (kernel/sigio.py)."""
+    sigio = sigio_of(task.kernel, file)
+    kind, ident = sigio.owner
+    if command == fc.F_GETOWN:
+        return -ident if kind == F_OWNER_PGRP else ident
+    if command == F_GETOWN_EX:
+        task.memory.write(argument, _OWNER.pack(kind, ident))
+    elif command == F_GETOWNER_UIDS:
+        task.memory.write(argument, struct.pack("<II", *sigio.uids))
+    elif command == F_SETOWN_EX:
+        kind, ident = _OWNER.unpack(task.memory.read(argument, 8))
+        sigio.set_owner(kind, ident, task.cred)
+    elif command == fc.F_GETSIG:
+        return sigio.signo
+    elif command == fc.F_SETSIG:
+        sigio.set_signal(argument & 0xFFFFFFFFFFFFFFFF)
+    else:
+        ident = (argument & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+        if ident == -0x80000000:
+            raise KernelError(E.EINVAL)
+        sigio.set_owner(F_OWNER_PGRP if ident < 0 else F_OWNER_PID, abs(ident), task.cred)
     return 0
 
 
@@ -139,13 +173,11 @@ def _fcntl_rest(task: Task, file: File, command: int, argument: int) -> int:
         return _seals(file, command, argument & 0xFFFFFFFF)
     if command == F_DUPFD_QUERY:
         return task.files.get((argument & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) is file
-    if command in (fc.F_SETOWN, fc.F_GETOWN, fc.F_GETSIG):
-        return 0
-    if command == fc.F_SETSIG and argument <= NSIG:
-        return 0
+    if command in _OWNER_COMMANDS:
+        return _signals(task, file, command, argument)
     if command == fc.F_GETLEASE:
         return fc.F_UNLCK
-    if command == fc.F_SETLEASE and argument in (fc.F_RDLCK, fc.F_WRLCK, fc.F_UNLCK):
+    if command == fc.F_SETLEASE and argument in (fc.F_RDLCK, fc.F_WRLCK, fc.F_UNLCK) and is_reg(file.stat().mode):
         raise KernelError(E.EAGAIN)
     raise KernelError(E.EINVAL)
 
@@ -166,28 +198,28 @@ def _seals(file: File, command: int, seals: int) -> int:
 
 
 @syscall(
-    "ioctl", x86_64=16, aarch64=29, support=Partial("requests of terminals and pipes only; FIOASYNC sends no signals")
+    "ioctl", x86_64=16, aarch64=29, support=Partial("requests of terminals and pipes only")
 )
 def ioctl(task: Task, fd: Fd, request: Request, argument: Address) -> Result:
     file = opened(task, fd)
     if request in (io.FIOCLEX, io.FIONCLEX):
         (task.files.cloexec.add if request == io.FIOCLEX else task.files.cloexec.discard)(fd)
         return 0
-    if request in (io.FIONBIO, io.FIOASYNC):
-        flag = fc.O_NONBLOCK if request == io.FIONBIO else fc.FASYNC
-        if any(task.memory.read(argument, 4)):
-            file.flags |= flag
-        else:
-            file.flags &= ~flag
+    if request == io.FIONBIO:
+        on = any(task.memory.read(argument, 4))
+        file.flags = file.flags | fc.O_NONBLOCK if on else file.flags & ~fc.O_NONBLOCK
+        return 0
+    if request == io.FIOASYNC:
+        on = any(task.memory.read(argument, 4))
+        if on != bool(file.flags & fc.FASYNC) and not file.set_async(task.kernel, fd, on=on):
+            raise KernelError(E.ENOTTY)
         return 0
     if request in (io.FICLONE, io.FICLONERANGE):
         raise KernelError(E.EOPNOTSUPP)
     return file.ioctl(task, request, argument)
 
 
-@syscall(
-    "flock", x86_64=73, aarch64=32, support=Partial("on pipes, sockets and other files without an inode: no effect")
-)
+@syscall("flock", x86_64=73, aarch64=32, support=Full, test="test_flock")
 def flock(task: Task, fd: Fd, operation: LockOperation) -> Result:
     mode = operation & ~fc.LOCK_NB
     if operation & 32:  # LOCK_MAND: accepted and ignored since Linux 5.17
@@ -195,6 +227,5 @@ def flock(task: Task, fd: Fd, operation: LockOperation) -> Result:
     if mode not in (fc.LOCK_SH, fc.LOCK_EX, fc.LOCK_UN):
         raise KernelError(E.EINVAL)
     file = opened(task, fd)
-    if file.inode is None:
-        return 0
-    return locks.flock(file, mode, wait=not operation & fc.LOCK_NB)
+    file.make_inode(task.kernel)
+    return locks.flock(file, mode, task.process.pid, wait=not operation & fc.LOCK_NB)

@@ -27,7 +27,7 @@ from pylitebox.north.linux.args import (
     UnlinkFlags,
 )
 from pylitebox.north.linux.lookup import locate, opened, start
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 
 # -- reading directories ------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ def unlinkat(task: Task, dirfd: DirFd, path: Path, flags: UnlinkFlags) -> Result
     return 0
 
 
-@syscall("mknodat", x86_64=259, aarch64=33, support=Partial("block devices: ENXIO when opened"))
+@syscall("mknodat", x86_64=259, aarch64=33, support=Full, test="test_block_devices_that_are_not_there")
 def mknodat(task: Task, dirfd: DirFd, path: Path, mode: FileMode, dev: UInt) -> Result:
     kind = mode & S_IFMT
     if kind == S_IFDIR:
@@ -165,7 +165,7 @@ def mknodat(task: Task, dirfd: DirFd, path: Path, mode: FileMode, dev: UInt) -> 
     return 0
 
 
-@syscall("mknod", x86_64=133, aarch64=None, support=Partial("block devices: ENXIO when opened"))
+@syscall("mknod", x86_64=133, aarch64=None, support=Full, test="test_block_devices_that_are_not_there")
 def mknod(task: Task, path: Path, mode: FileMode, dev: UInt) -> Result:
     return mknodat(task, fc.AT_FDCWD, path, mode, dev)
 
@@ -173,10 +173,8 @@ def mknod(task: Task, path: Path, mode: FileMode, dev: UInt) -> Result:
 # -- renaming and linking -----------------------------------------------------------------------------------------
 
 
-@syscall("renameat2", x86_64=316, aarch64=276, support=Partial("RENAME_WHITEOUT: EINVAL"))
+@syscall("renameat2", x86_64=316, aarch64=276, support=Full, test="test_rename")
 def renameat2(task: Task, olddirfd: DirFd, old: Path, newdirfd: DirFd, new: Path, flags: RenameFlags) -> Result:
-    if flags & ~(fc.RENAME_NOREPLACE | fc.RENAME_EXCHANGE) or flags == fc.RENAME_NOREPLACE | fc.RENAME_EXCHANGE:
-        raise KernelError(E.EINVAL)
     old_at = start(task, olddirfd, old)
     ops.rename(task, old, new, old_at=old_at, new_at=start(task, newdirfd, new), flags=flags)
     return 0

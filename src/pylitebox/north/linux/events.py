@@ -1,31 +1,49 @@
-"""Descriptors for events and memory: epoll(7), eventfd(2), timerfd_create(2), signalfd(2), memfd_create(2).
-
-inotify(7) is refused.
+"""Descriptors for events and memory: epoll(7), eventfd(2), timerfd_create(2), signalfd(2), memfd_create(2),
+inotify(7).
 """
 
 from typing import Annotated
 
 from pylitebox.abi import errno as E
+from pylitebox.abi import inotify as ino
 from pylitebox.abi import poll as po
 from pylitebox.abi import time as clocks
 from pylitebox.abi.fcntl import F_SEAL_SEAL, O_CLOEXEC, O_NONBLOCK
 from pylitebox.kernel.epoll import EpollFile
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.eventfd import EFD_SEMAPHORE, EventFile
+from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.inotify import InotifyFile
 from pylitebox.kernel.memfd import F_SEAL_EXEC, make_memfd
 from pylitebox.kernel.signalfd import SignalFile
 from pylitebox.kernel.signals import masked
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.timerfd import TimerFile
 from pylitebox.kernel.wait import Blocking, Result, Wait
-from pylitebox.north.linux.args import Address, Fd, Int, Kind, OpenFlags, Size, UInt, choice, prefixed
+from pylitebox.north.linux.args import (
+    Address,
+    Fd,
+    Int,
+    Kind,
+    OpenFlags,
+    Path,
+    Size,
+    UInt,
+    choice,
+    flag_names,
+    prefixed,
+)
 from pylitebox.north.linux.lookup import opened
+from pylitebox.north.linux.opening import install
 from pylitebox.north.linux.poll import Limit, read_mask, timespec_limit
-from pylitebox.north.linux.table import Full, Partial, syscall, unsupported
+from pylitebox.north.linux.table import Full, Partial, syscall
 
 EpollOperation = Annotated[int, Kind("x & 0xFFFFFFFF", choice(prefixed(po, "EPOLL_CTL_")))]
 ClockId = Annotated[int, Kind("x & 0xFFFFFFFF", choice(prefixed(clocks, "CLOCK_")))]
+InotifyMask = Annotated[
+    int, Kind("x & 0xFFFFFFFF", flag_names({0xFFF: "IN_ALL_EVENTS"} | prefixed(ino, "IN_")))
+]
 
 #: epoll_wait(2)'s bound on maxevents (linux/fs/eventpoll.c: EP_MAX_EVENTS).
 _MAX_EVENTS = 0x7FFFFFFF // po.EPOLL_EVENT_X86_64.size
@@ -260,8 +278,42 @@ def memfd_create(task: Task, name: Address, flags: UInt) -> Result:
 
 # -- inotify ------------------------------------------------------------------------------------------------------
 
-_NO_INOTIFY = "file changes are not reported; programs fall back to polling"
-unsupported("inotify_init", x86_64=253, aarch64=None, errno=E.ENOSYS, reason=_NO_INOTIFY)
-unsupported("inotify_init1", x86_64=294, aarch64=26, errno=E.ENOSYS, reason=_NO_INOTIFY)
-unsupported("inotify_add_watch", x86_64=254, aarch64=27, errno=E.ENOSYS, reason=_NO_INOTIFY)
-unsupported("inotify_rm_watch", x86_64=255, aarch64=28, errno=E.ENOSYS, reason=_NO_INOTIFY)
+
+
+@syscall("inotify_init1", x86_64=294, aarch64=26, support=Full, test="test_inotify")
+def inotify_init1(task: Task, flags: OpenFlags) -> Result:
+    if flags & ~(O_CLOEXEC | O_NONBLOCK):
+        raise KernelError(E.EINVAL)
+    file = InotifyFile(task.kernel, task.cred.euid, nonblocking=bool(flags & O_NONBLOCK))
+    return install(task, file, cloexec=bool(flags & O_CLOEXEC))
+
+
+@syscall("inotify_init", x86_64=253, aarch64=None, support=Full, test="test_inotify")
+def inotify_init(task: Task) -> Result:
+    return inotify_init1(task, 0)
+
+
+def _instance(task: Task, fd: int) -> InotifyFile:
+    file = opened(task, fd)
+    if not isinstance(file, InotifyFile):
+        raise KernelError(E.EINVAL)
+    return file
+
+
+@syscall("inotify_add_watch", x86_64=254, aarch64=27, support=Full, test="test_inotify")
+def inotify_add_watch(task: Task, fd: Fd, path: Path, mask: InotifyMask) -> Result:
+    if mask & ~ino.ALL_INOTIFY_BITS or not mask:
+        raise KernelError(E.EINVAL)
+    instance = _instance(task, fd)
+    if mask & ino.IN_MASK_ADD and mask & ino.IN_MASK_CREATE:
+        raise KernelError(E.EINVAL)
+    follow, directory = not mask & ino.IN_DONT_FOLLOW, bool(mask & ino.IN_ONLYDIR)
+    inode = ops.resolve(task, path, follow=follow, directory=directory).inode
+    ops.permission(task.cred, inode, ops.MAY_READ)
+    return instance.watch(inode, mask)
+
+
+@syscall("inotify_rm_watch", x86_64=255, aarch64=28, support=Full, test="test_inotify")
+def inotify_rm_watch(task: Task, fd: Fd, wd: Int) -> Result:
+    _instance(task, fd).unwatch(wd)
+    return 0

@@ -6,13 +6,14 @@ The fast path is one descriptor look-up, one operation of the file, one copy. Ev
 Rules: a blocking write goes on until all is written, a read until something was read, as on Linux; an error or a
 signal after the first byte is a short count. A file that is always ready to poll(2) (a regular one) never fails with
 EAGAIN and is not interrupted: a wait for the host's disk is not the guest's business.
-Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ); what was read from a pipe or socket beyond an unwritable page is lost.
+Missing: what was read from a pipe or socket beyond an unwritable page is lost.
 """
 
 from collections.abc import Generator, Iterator
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_APPEND, SEEK_CUR, SEEK_HOLE
+from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from pylitebox.abi.signal import SI_USER, SIGPIPE
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
@@ -20,6 +21,7 @@ from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.signals import SigInfo, post_task
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.writing import SET_IDS, before_write
 from pylitebox.north.linux.args import Address, Fd, Int, Offset, RwfFlags, Size, ULong, Whence
 from pylitebox.north.linux.copy import CHUNK, TURN, Segment, gather, scatter, segment, segments, store, total
 from pylitebox.north.linux.lookup import opened
@@ -35,7 +37,6 @@ _RWF_READ = RWF_HIPRI | RWF_NOWAIT
 _RWF_WRITE = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND
 
 _READ_GAP = "what a pipe or socket gave for an unwritable part of the buffer is lost"
-_WRITE_GAP = "RLIMIT_FSIZE is not enforced"
 
 
 # -- the fast paths -----------------------------------------------------------------------------------------------
@@ -62,11 +63,16 @@ def read(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
     return len(data)
 
 
-@syscall("write", x86_64=1, aarch64=64, support=Partial(_WRITE_GAP))
+@syscall("write", x86_64=1, aarch64=64, support=Full, test="test_size_limit")
 def write(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
     file = task.files.get(fd)
     if not file.writable:
         raise KernelError(E.EBADF)
+    inode = file.inode
+    if task.process.rlimits[RLIMIT_FSIZE][0] != RLIM_INFINITY or (
+        inode is not None and (inode.mode & SET_IDS or inode.gives_capabilities)
+    ):
+        count = before_write(task, file, None, count)
     if count > CHUNK:
         return write_pieces(task, file, gather(task.memory, segment(buf, count)), None, nonblocking=file.nonblocking)
     try:
@@ -94,7 +100,7 @@ def pread64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Re
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.readable:
-        raise KernelError(E.EBADF)
+        raise _refusal(file)
     if count > CHUNK:
         return read_vector(task, file, segment(buf, count), offset, nonblocking=False)
     try:
@@ -109,16 +115,16 @@ def pread64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Re
     return len(data)
 
 
-@syscall("pwrite64", x86_64=18, aarch64=68, support=Partial(_WRITE_GAP))
+@syscall("pwrite64", x86_64=18, aarch64=68, support=Full, test="test_size_limit")
 def pwrite64(task: Task, fd: Fd, buf: Address, count: Size, offset: Offset) -> Result:
     if offset < 0:
         raise KernelError(E.EINVAL)
     file = task.files.get(fd)
     if not file.writable:
-        raise KernelError(E.EBADF)
-    vector = segment(buf, count)
+        raise _refusal(file)
     if not count:
         return file.pwrite(b"", offset)
+    vector = segment(buf, before_write(task, file, offset, count))
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=False)
 
 
@@ -138,7 +144,7 @@ def readv(task: Task, fd: Fd, iov: Address, iovcnt: Int) -> Result:
     return _read(task, fd, iov, iovcnt, None, 0)
 
 
-@syscall("writev", x86_64=20, aarch64=66, support=Partial(_WRITE_GAP))
+@syscall("writev", x86_64=20, aarch64=66, support=Full, test="test_size_limit")
 def writev(task: Task, fd: Fd, iov: Address, iovcnt: Int) -> Result:
     return _write(task, fd, iov, iovcnt, None, 0)
 
@@ -148,7 +154,7 @@ def preadv(task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset
     return _read(task, fd, iov, iovcnt, _position(offset), 0)
 
 
-@syscall("pwritev", x86_64=296, aarch64=70, support=Partial(_WRITE_GAP))
+@syscall("pwritev", x86_64=296, aarch64=70, support=Full, test="test_size_limit")
 def pwritev(task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset_high: ULong) -> Result:
     return _write(task, fd, iov, iovcnt, _position(offset), 0)
 
@@ -160,11 +166,20 @@ def preadv2(
     return _read(task, fd, iov, iovcnt, None if offset == -1 else _position(offset), flags)
 
 
-@syscall("pwritev2", x86_64=328, aarch64=287, support=Partial("RWF_ATOMIC, RWF_DONTCACHE: EOPNOTSUPP; " + _WRITE_GAP))
+@syscall("pwritev2", x86_64=328, aarch64=287, support=Partial("RWF_ATOMIC, RWF_DONTCACHE: EOPNOTSUPP"))
 def pwritev2(
     task: Task, fd: Fd, iov: Address, iovcnt: Int, offset: Offset, offset_high: ULong, flags: RwfFlags
 ) -> Result:
     return _write(task, fd, iov, iovcnt, None if offset == -1 else _position(offset), flags)
+
+
+def _refusal(file: File) -> KernelError:
+    """Why a positioned transfer is not for this file: ESPIPE, before EBADF for one not open for it."""
+    try:
+        file.seek(0, SEEK_CUR)
+    except KernelError as error:
+        return error
+    return KernelError(E.EBADF)
 
 
 def _position(offset: int) -> int:
@@ -177,7 +192,7 @@ def _position(offset: int) -> int:
 def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags: int) -> Result:
     file = task.files.get(fd)
     if not file.readable:
-        raise KernelError(E.EBADF)
+        raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None:
         file.pread(0, offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)
@@ -191,7 +206,7 @@ def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags:
 def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags: int) -> Result:
     file = task.files.get(fd)
     if not file.writable:
-        raise KernelError(E.EBADF)
+        raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None:
         file.pwrite(b"", offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)
@@ -201,8 +216,20 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
         raise KernelError(E.EOPNOTSUPP)
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         offset = file.stat().size
+    vector = _first(vector, before_write(task, file, offset, total(vector)))
     nonblocking = file.nonblocking or bool(flags & RWF_NOWAIT)
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=nonblocking)
+
+
+def _first(vector: list[Segment], size: int) -> list[Segment]:
+    """The first ``size`` bytes of a vector."""
+    cut = []
+    for address, length in vector:
+        if size <= 0:
+            break
+        cut.append((address, min(length, size)))
+        size -= length
+    return cut
 
 
 # -- the generators -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pylitebox.north.linux.waiting import pack_rusage
 
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
-_GAP = "only RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
+_GAP = "only RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
 
 
 def _read_limit(task: Task, address: int) -> tuple[int, int]:

@@ -19,10 +19,12 @@ from pylitebox.abi import auxv as at
 from pylitebox.abi import errno as E
 from pylitebox.abi.elf import EHDR, PHDR
 from pylitebox.abi.fcntl import O_RDONLY
+from pylitebox.abi.inotify import IN_OPEN
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, TASK_SIZE, page_up
 from pylitebox.abi.stat import S_IFLNK, S_IFMT, S_IFREG
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.fs.notify import on_dentry, watched
 from pylitebox.kernel.fs.vfs import MS_NOEXEC, Who
 from pylitebox.kernel.image import Image, Mapping
 from pylitebox.kernel.task import Layout
@@ -100,6 +102,8 @@ class Executable:
         self.location = location
         self.file = inode.open(O_RDONLY, location)
         self.file.references += 1
+        if watched:
+            on_dentry(location.dentry, IN_OPEN)
         self.head = b""
 
     def close(self) -> None:

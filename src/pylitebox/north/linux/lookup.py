@@ -10,6 +10,7 @@ from pylitebox.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.nameless import place_of
 from pylitebox.kernel.fs.vfs import Location
 from pylitebox.kernel.task import Task
 
@@ -31,10 +32,7 @@ def locate(task: Task, dirfd: int, path: bytes, flags: int) -> Location:
         return ops.resolve(task, path, at=at, follow=not flags & AT_SYMLINK_NOFOLLOW)
     if dirfd == AT_FDCWD:
         return task.fs.cwd
-    location = task.files.get(dirfd).location
-    if location is None:
-        raise KernelError(E.EOPNOTSUPP)
-    return location
+    return place_of(task.kernel, task.files.get(dirfd))
 
 
 def opened(task: Task, fd: int) -> File:

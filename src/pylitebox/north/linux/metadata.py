@@ -12,7 +12,7 @@ from pylitebox.abi import stat as st
 from pylitebox.abi.time import TIMESPEC
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
-from pylitebox.kernel.fs.file import File
+from pylitebox.kernel.fs.nameless import place_of
 from pylitebox.kernel.fs.vfs import Location, Stat
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
@@ -31,7 +31,7 @@ from pylitebox.north.linux.args import (
     ULong,
 )
 from pylitebox.north.linux.lookup import locate, opened, start
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 
 _NS = 1_000_000_000
 _STAT_FLAGS = fc.AT_SYMLINK_NOFOLLOW | fc.AT_NO_AUTOMOUNT | fc.AT_EMPTY_PATH
@@ -103,22 +103,32 @@ def fstat(task: Task, fd: Fd, statbuf: Address) -> Result:
 #: struct statx (linux/stat.h): mask blksize attributes nlink uid gid mode ino size blocks attributes_mask, four
 #: times (atime btime ctime mtime: s, ns), rdev and dev (major, minor), mnt_id, dio alignments and spare.
 STATX = struct.Struct("<IIQIIIHxxQQQQ" + "qI4x" * 4 + "IIIIQ104x")
+STATX_ATTR_MOUNT_ROOT = 0x2000
 _STATX_RESERVED = 1 << 31
+_UNIQUE = 1 << 31  # where unique mount ids begin, so that they are not taken for the others
 
 
-@syscall("statx", x86_64=332, aarch64=291, support=Partial("STATX_DIOALIGN and later masks: not filled in"))
+@syscall("statx", x86_64=332, aarch64=291, support=Full, test="test_statx")
 def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: StatxMask, buf: Address) -> Result:
     if mask & _STATX_RESERVED or flags & fc.AT_STATX_SYNC_TYPE == fc.AT_STATX_SYNC_TYPE:
         raise KernelError(E.EINVAL)
     if flags & ~(_STAT_FLAGS | fc.AT_STATX_SYNC_TYPE):
         raise KernelError(E.EINVAL)
-    s = _stat(task, dirfd, path, flags)
+    if path:
+        at = start(task, dirfd, path)
+        location = ops.resolve(task, path, at=at, follow=not flags & fc.AT_SYMLINK_NOFOLLOW)
+        s = ops.stat(location)
+        facts = _mount_facts(location, mask)
+    else:
+        s = _stat(task, dirfd, path, flags)
+        facts = _mount_facts(task.fs.cwd if dirfd == fc.AT_FDCWD else task.files.get(dirfd).location, mask)
+    found, mount_id, attributes = facts
     task.memory.write(
         buf,
         STATX.pack(
-            st.STATX_BASIC_STATS | st.STATX_BTIME,
+            st.STATX_BASIC_STATS | st.STATX_BTIME | found,
             s.blksize,
-            0,
+            attributes,
             s.nlink,
             s.uid,
             s.gid,
@@ -126,21 +136,30 @@ def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: St
             s.ino,
             s.size,
             s.blocks,
-            0,
+            STATX_ATTR_MOUNT_ROOT,
             *divmod(s.atime_ns, _NS),
             *divmod(s.btime_ns, _NS),
             *divmod(s.ctime_ns, _NS),
             *divmod(s.mtime_ns, _NS),
-            *_major_minor(s.rdev),
-            *_major_minor(s.dev),
-            0,
+            st.major(s.rdev),
+            st.minor(s.rdev),
+            st.major(s.dev),
+            st.minor(s.dev),
+            mount_id,
         ),
     )
     return 0
 
 
-def _major_minor(dev: int) -> tuple[int, int]:
-    return dev >> 8 & 0xFFF | dev >> 32 & ~0xFFF, dev & 0xFF | dev >> 12 & 0xFFFFFF00
+def _mount_facts(location: Location | None, mask: int) -> tuple[int, int, int]:
+    """(mask bits, mount id, attributes): as mountinfo counts, or ids that are never used again if they are wanted."""
+    if location is None:
+        return 0, 0, 0
+    mount = location.mount
+    attributes = STATX_ATTR_MOUNT_ROOT if location.dentry is mount.root else 0
+    if mask & st.STATX_MNT_ID_UNIQUE:
+        return st.STATX_MNT_ID_UNIQUE, _UNIQUE + mount.ident, attributes
+    return st.STATX_MNT_ID, mount.ident, attributes
 
 
 # -- access -------------------------------------------------------------------------------------------------------
@@ -167,17 +186,7 @@ def access(task: Task, path: Path, mode: AccessMode) -> Result:
 # -- mode and owner -----------------------------------------------------------------------------------------------
 
 
-def _place(file: File) -> Location:
-    """Where an open file is; EOPNOTSUPP for those that are nowhere."""
-    if file.location is None:
-        raise KernelError(E.EOPNOTSUPP)
-    return file.location
-
-
-_NAMELESS = "on pipes and sockets: EOPNOTSUPP"
-
-
-@syscall("fchmodat2", x86_64=452, aarch64=452, support=Partial(_NAMELESS))
+@syscall("fchmodat2", x86_64=452, aarch64=452, support=Full, test="test_attributes_of_nameless_files")
 def fchmodat2(task: Task, dirfd: DirFd, path: Path, mode: Mode, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -198,13 +207,13 @@ def chmod(task: Task, path: Path, mode: Mode) -> Result:
     return fchmodat2(task, fc.AT_FDCWD, path, mode, 0)
 
 
-@syscall("fchmod", x86_64=91, aarch64=52, support=Partial(_NAMELESS))
+@syscall("fchmod", x86_64=91, aarch64=52, support=Full, test="test_attributes_of_nameless_files")
 def fchmod(task: Task, fd: Fd, mode: Mode) -> Result:
-    ops.chmod(task, _place(opened(task, fd)), mode)
+    ops.chmod(task, place_of(task.kernel, opened(task, fd)), mode)
     return 0
 
 
-@syscall("fchownat", x86_64=260, aarch64=54, support=Partial(_NAMELESS))
+@syscall("fchownat", x86_64=260, aarch64=54, support=Full, test="test_attributes_of_nameless_files")
 def fchownat(task: Task, dirfd: DirFd, path: Path, uid: Uid, gid: Uid, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -224,9 +233,9 @@ def lchown(task: Task, path: Path, uid: Uid, gid: Uid) -> Result:
     return 0
 
 
-@syscall("fchown", x86_64=93, aarch64=55, support=Partial(_NAMELESS))
+@syscall("fchown", x86_64=93, aarch64=55, support=Full, test="test_attributes_of_nameless_files")
 def fchown(task: Task, fd: Fd, uid: Uid, gid: Uid) -> Result:
-    ops.chown(task, _place(opened(task, fd)), uid, gid)
+    ops.chown(task, place_of(task.kernel, opened(task, fd)), uid, gid)
     return 0
 
 
@@ -240,7 +249,7 @@ def umask(task: Task, mask: Int) -> Result:
 # -- times --------------------------------------------------------------------------------------------------------
 
 
-@syscall("utimensat", x86_64=280, aarch64=88, support=Partial("on pipes and sockets: no effect"))
+@syscall("utimensat", x86_64=280, aarch64=88, support=Full, test="test_attributes_of_nameless_files")
 def utimensat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address, flags: AtFlags) -> Result:
     atime: ops.Time
     mtime: ops.Time
@@ -254,9 +263,7 @@ def utimensat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address, flag
     if path is None and dirfd != fc.AT_FDCWD:
         if flags:
             raise KernelError(E.EINVAL)
-        file = opened(task, dirfd)
-        if file.location is not None:
-            ops.utimens(task, file.location, atime, mtime)
+        ops.utimens(task, place_of(task.kernel, opened(task, dirfd)), atime, mtime)
         return 0
     if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
@@ -286,15 +293,13 @@ def _timeval(task: Task, address: int) -> tuple[int, int]:
     return values[0] * _NS + values[1] * 1000, values[2] * _NS + values[3] * 1000
 
 
-@syscall("futimesat", x86_64=261, aarch64=None, support=Partial("on pipes and sockets: no effect"))
+@syscall("futimesat", x86_64=261, aarch64=None, support=Full, test="test_attributes_of_nameless_files")
 def futimesat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address) -> Result:
     if not times:
         return utimensat(task, dirfd, path, 0, 0)
     atime, mtime = _timeval(task, times)
     if path is None and dirfd != fc.AT_FDCWD:
-        location = opened(task, dirfd).location
-        if location is None:
-            return 0
+        location = place_of(task.kernel, opened(task, dirfd))
     elif path is None:
         raise KernelError(E.EFAULT)
     else:

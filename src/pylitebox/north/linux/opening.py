@@ -16,7 +16,7 @@ from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
 from pylitebox.north.linux.args import Address, DirFd, Mode, OpenFlags, Path, Size
 from pylitebox.north.linux.lookup import start
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 
 #: Every flag that open(2) knows; the rest is ignored by open and openat, and EINVAL for openat2.
 VALID_OPEN_FLAGS = (
@@ -49,7 +49,7 @@ def creat(task: Task, path: Path, mode: Mode) -> Result:
     return openat(task, fc.AT_FDCWD, path, fc.O_CREAT | fc.O_WRONLY | fc.O_TRUNC, mode)
 
 
-@syscall("openat2", x86_64=437, aarch64=437, support=Partial("RESOLVE_CACHED: EAGAIN always"))
+@syscall("openat2", x86_64=437, aarch64=437, support=Full, test="test_openat2")
 def openat2(task: Task, dirfd: DirFd, path: Path, how: Address, size: Size) -> Result:
     if size < OPEN_HOW.size:
         raise KernelError(E.EINVAL)
@@ -68,8 +68,8 @@ def openat2(task: Task, dirfd: DirFd, path: Path, how: Address, size: Size) -> R
         raise KernelError(E.EINVAL)
     if flags & fc.O_PATH and flags & ~O_PATH_FLAGS:
         raise KernelError(E.EINVAL)
-    if resolve & fc.RESOLVE_CACHED:
-        raise KernelError(E.EAGAIN)
+    if resolve & fc.RESOLVE_CACHED and flags & (fc.O_CREAT | fc.O_TRUNC | _TMPFILE):
+        raise KernelError(E.EAGAIN)  # a walk never sleeps, but these may
     return _open(task, dirfd, path, flags, mode, resolve)
 
 

@@ -30,6 +30,7 @@ def record_lock(task: Task, file: File, command: int, address: int) -> Result:
         (kind == fc.F_RDLCK and not file.readable) or (kind == fc.F_WRLCK and not file.writable)
     ):
         raise KernelError(E.EBADF)
+    file.make_inode(task.kernel)
     owner = file if ofd else task.files
     lock = locks.Record(owner, kind, first, last, -1 if ofd else task.process.pid)
     if not query:

@@ -421,8 +421,6 @@ def _receive(
     want = total(vector)
     peek = bool(flags & so.MSG_PEEK)
     stream = file.kind == so.SOCK_STREAM
-    if stream and not want:
-        return 0
     done = 0
     all_of_it = bool(flags & so.MSG_WAITALL) and stream and not peek
 

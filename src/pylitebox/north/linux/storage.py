@@ -2,7 +2,6 @@
 
 Advice is checked and not taken: what is worth caching is cached anyway. Syncing reaches the host for the files of
 writable host mounts; memory has nothing to sync.
-Missing: RLIMIT_FSIZE (EFBIG, SIGXFSZ).
 """
 
 from pylitebox.abi import errno as E
@@ -13,6 +12,7 @@ from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
+from pylitebox.kernel.writing import before_resize
 from pylitebox.north.linux.args import Fd, Int, Offset, Path, Size, UInt
 from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
@@ -23,48 +23,57 @@ from pylitebox.north.linux.table import Full, Partial, syscall
 MAX_OFFSET = (1 << 63) - 1
 
 
-@syscall("truncate", x86_64=76, aarch64=45, support=Partial("RLIMIT_FSIZE is not enforced"))
+@syscall("truncate", x86_64=76, aarch64=45, support=Full, test="test_size_limit")
 def truncate(task: Task, path: Path, length: Offset) -> Result:
     if length < 0:
         raise KernelError(E.EINVAL)
     location = ops.resolve(task, path)
     try:
-        ops.truncate(task, location, length)
+        ops.truncate(task, location, length, lambda inode: before_resize(task, inode, length))
     except WouldBlock:
         file = ops.open_location(task, location, fc.O_WRONLY)
-        return patiently(file, lambda: _truncate(file, length))
+        return patiently(file, lambda: _truncate(task, file, length))
     return 0
 
 
-@syscall("ftruncate", x86_64=77, aarch64=46, support=Partial("RLIMIT_FSIZE is not enforced"))
+@syscall("ftruncate", x86_64=77, aarch64=46, support=Full, test="test_size_limit")
 def ftruncate(task: Task, fd: Fd, length: Offset) -> Result:
     if length < 0:
         raise KernelError(E.EINVAL)
     file = opened(task, fd)
     if not file.writable or file.can_poll:
         raise KernelError(E.EINVAL)
-    return patiently(file, lambda: _truncate(file, length))
+    return patiently(file, lambda: _truncate(task, file, length))
 
 
-def _truncate(file: File, length: int) -> int:
+def _truncate(task: Task, file: File, length: int) -> int:
+    if file.inode is not None:
+        before_resize(task, file.inode, length, file)
     file.truncate(length)
     return 0
 
 
-@syscall(
-    "fallocate",
-    x86_64=285,
-    aarch64=47,
-    support=Partial("FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE, UNSHARE_RANGE: EOPNOTSUPP"),
+#: The modes there are; FALLOC_FL_UNSHARE_RANGE is for file systems that share blocks between files (EOPNOTSUPP).
+_ALLOCATIONS = frozenset(
+    (
+        0,
+        fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_PUNCH_HOLE | fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_ZERO_RANGE,
+        fc.FALLOC_FL_ZERO_RANGE | fc.FALLOC_FL_KEEP_SIZE,
+        fc.FALLOC_FL_COLLAPSE_RANGE,
+        fc.FALLOC_FL_INSERT_RANGE,
+    )
 )
+_MOVES = fc.FALLOC_FL_COLLAPSE_RANGE | fc.FALLOC_FL_INSERT_RANGE
+
+
+@syscall("fallocate", x86_64=285, aarch64=47, support=Full, test="test_fallocate")
 def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> Result:
     file = opened(task, fd)
     if offset < 0 or length <= 0:
         raise KernelError(E.EINVAL)
-    keep, punch, zero = mode & fc.FALLOC_FL_KEEP_SIZE, mode & fc.FALLOC_FL_PUNCH_HOLE, mode & fc.FALLOC_FL_ZERO_RANGE
-    if mode & ~(fc.FALLOC_FL_KEEP_SIZE | fc.FALLOC_FL_PUNCH_HOLE | fc.FALLOC_FL_ZERO_RANGE):
-        raise KernelError(E.EOPNOTSUPP)
-    if punch and (zero or not keep):
+    if mode not in _ALLOCATIONS:
         raise KernelError(E.EOPNOTSUPP)
     if not file.writable:
         raise KernelError(E.EBADF)
@@ -77,9 +86,11 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
-    if punch:
+    before_resize(task, file.inode, 0 if mode & (fc.FALLOC_FL_KEEP_SIZE | _MOVES) else offset + length, file)
+    if mode & fc.FALLOC_FL_PUNCH_HOLE:
         length = min(length, max(file.inode.size - offset, 0))
-    if TURN < length <= task.kernel.file_memory.limit:  # more is no space, or a hole without data: done at once
+    # more than all memory is no space, or a hole without data: done at once
+    if not mode & _MOVES and TURN < length <= task.kernel.file_memory.limit:
         return hold(_allocate_in_turns(task, file, mode, offset, length), file)
     return patiently(file, lambda: _allocate(file, mode, offset, length)) if length else 0
 
@@ -97,8 +108,7 @@ def _allocate_in_turns(task: Task, file: File, mode: int, offset: int, length: i
 
 
 def _allocate(file: File, mode: int, offset: int, length: int) -> int:
-    assert file.inode is not None
-    file.inode.allocate(mode, offset, length)
+    file.allocate(mode, offset, length)
     return 0
 
 

@@ -4,17 +4,20 @@ Data goes through the kernel in pieces; nothing is moved by reference, which no 
 written is not consumed: a source with a position is read without moving it, a pipe is looked at first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import MAX_RW_COUNT, O_APPEND
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.stat import is_dir, is_reg
+from pylitebox.kernel.anonymous import AnonymousFile
+from pylitebox.kernel.devices import NullFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.writing import before_write, exceeded
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
 from pylitebox.north.linux.files import hold, next_turn, raise_sigpipe, read_vector, write_pieces
@@ -24,7 +27,6 @@ from pylitebox.north.linux.table import Full, Partial, syscall
 SPLICE_F_NONBLOCK = 2
 _SPLICE_FLAGS = 15
 MAX_OFFSET = (1 << 63) - 1
-_GAP = Partial("RLIMIT_FSIZE is not enforced")
 
 
 class _Side:
@@ -98,22 +100,28 @@ def _copy(
     return done
 
 
-@syscall("sendfile", x86_64=40, aarch64=71, support=Partial("from files with a position that can be read by pread(2)"))
+@syscall("sendfile", x86_64=40, aarch64=71, support=Full, test="test_sendfile")
 def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) -> Result:
     start = read_offset(task.memory, offset) if offset else None
     source = task.files.get(in_fd)
     if not source.readable:
         raise KernelError(E.EBADF)
     if start is not None:
-        source.pread(0, start)  # ESPIPE
+        if not _seekable(source):
+            raise KernelError(E.ESPIPE)
         if start < 0:
             raise KernelError(E.EINVAL)
     sink = task.files.get(out_fd)
     if not sink.writable:
         raise KernelError(E.EBADF)
-    if not _seekable(source) or sink.flags & O_APPEND or is_dir(source.stat().mode):
+    if not _seekable(source) or sink.flags & O_APPEND or _no_source(source):
         raise KernelError(E.EINVAL)
     return hold(_sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT)), source, sink)
+
+
+def _no_source(file: File) -> bool:
+    """What has nothing to splice from, on Linux either (no ``splice_read``)."""
+    return is_dir(file.stat().mode) or type(file) is NullFile or isinstance(file, AnonymousFile)
 
 
 def _seekable(file: File) -> bool:
@@ -126,10 +134,12 @@ def _seekable(file: File) -> bool:
 
 def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) -> Blocking:
     side = _Side(task, source, pointer)
+    if isinstance(sink, PipeFile):
+        yield from _wait_for_space(task, sink)
     done = yield from _copy(
         task,
         lambda size, done: source.pread(size, side.offset + done),
-        lambda data, done: sink.write(data),
+        lambda data, done: sink.write(data[: before_write(task, sink, None, len(data))]),
         source,
         sink,
         count,
@@ -139,11 +149,24 @@ def _sendfile(task: Task, source: File, sink: File, pointer: int, count: int) ->
     return done
 
 
-@syscall("copy_file_range", x86_64=326, aarch64=285, support=_GAP)
+def _wait_for_space(task: Task, sink: PipeFile) -> Generator[Wait, bool, None]:
+    """A pipe must be able to take something even if there is nothing to send (fs/splice.c)."""
+    while True:
+        if not sink.pipe.readers:
+            raise_sigpipe(task)
+            raise KernelError(E.EPIPE)
+        if not sink.pipe.full:
+            return
+        if sink.nonblocking:
+            raise WouldBlock
+        yield Wait(*sink.wait_queues())
+
+
+@syscall("copy_file_range", x86_64=326, aarch64=285, support=Full, test="test_size_limit_of_transfers")
 def copy_file_range(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: UInt
 ) -> Result:
-    source, sink = task.files.get(fd_in), task.files.get(fd_out)
+    source, sink = opened(task, fd_in), opened(task, fd_out)
     left, right = _Side(task, source, off_in), _Side(task, sink, off_out)
     if flags:
         raise KernelError(E.EINVAL)
@@ -160,6 +183,7 @@ def copy_file_range(
     length = min(length, max(0, source.stat().size - left.offset))
     if source.inode is sink.inode and abs(left.offset - right.offset) < length:
         raise KernelError(E.EINVAL)
+    length = before_write(task, sink, right.offset, length)
     return hold(_copy_range(task, left, right, length), source, sink)
 
 
@@ -182,7 +206,7 @@ def _copy_range(task: Task, left: _Side, right: _Side, count: int) -> Blocking:
 # -- pipes --------------------------------------------------------------------------------------------------------
 
 
-@syscall("splice", x86_64=275, aarch64=76, support=_GAP)
+@syscall("splice", x86_64=275, aarch64=76, support=Full, test="test_size_limit_of_transfers")
 def splice(
     task: Task, fd_in: Fd, off_in: Address, fd_out: Fd, off_out: Address, length: Size, flags: SpliceFlags
 ) -> Result:
@@ -200,7 +224,7 @@ def splice(
         raise KernelError(E.EINVAL)
     if isinstance(source, PipeFile) and isinstance(sink, PipeFile) and source.pipe is sink.pipe:
         raise KernelError(E.EINVAL)
-    if (sink.flags & O_APPEND and not to_pipe) or is_dir(source.stat().mode):
+    if (sink.flags & O_APPEND and not to_pipe) or _no_source(source):
         raise KernelError(E.EINVAL)
     for file, pointer in ((source, off_in), (sink, off_out)):
         if pointer and not _seekable(file):
@@ -247,6 +271,10 @@ def _splice_once(task: Task, left: _Side, right: _Side, size: int) -> int:
 
 
 def _write(task: Task, sink: File, side: _Side, data: bytes) -> int:
+    allowed = before_write(task, sink, side.offset, len(data))
+    if allowed < len(data):
+        exceeded(task)  # as Linux, which goes on to write the rest
+        data = data[:allowed]
     try:
         return sink.pwrite(data, side.offset) if side.seekable else sink.write(data)
     except KernelError as error:

@@ -1,12 +1,14 @@
-"""Extended attributes (man 7 xattr): those of the user. namespace, on files and directories that can hold them.
+"""Extended attributes (man 7 xattr) of the namespaces user., trusted. and security.
 
-Missing: security., system. and trusted. attributes: none exist (ENODATA) and none can be set (EOPNOTSUPP).
+Missing: system. attributes: access control lists don't exist (ENODATA) and cannot be set (EOPNOTSUPP), sockets don't
+tell their protocol.
 """
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.stat import XATTR_CREATE, XATTR_REPLACE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
+from pylitebox.kernel.fs.nameless import place_of
 from pylitebox.kernel.fs.vfs import Location
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Result
@@ -16,8 +18,10 @@ from pylitebox.north.linux.table import Partial, syscall
 
 XATTR_NAME_MAX = 255
 XATTR_SIZE_MAX = 65536
-_GAP = Partial("the user. namespace only; pipes, sockets and the like have none")
-_OTHER = (b"security.", b"system.posix_acl_access", b"system.posix_acl_default", b"trusted.")
+_READ_GAP = Partial("access control lists: ENODATA; the attributes of host files are not shown")
+_GAP = Partial("access control lists: EOPNOTSUPP")
+_NAMESPACES = (b"user.", b"trusted.", b"security.")
+_ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 
 def _name(task: Task, address: int) -> bytes:
@@ -31,46 +35,38 @@ def _name(task: Task, address: int) -> bytes:
     return name
 
 
-def _exists(name: bytes) -> bool:
-    """Whether attributes of that namespace exist here; EOPNOTSUPP for one that nobody knows."""
-    if name.startswith(b"user."):
-        if len(name) == 5:
-            raise KernelError(E.EINVAL)
-        return True
-    if not name.startswith(_OTHER):
-        raise KernelError(E.EOPNOTSUPP)
-    return False
+def _check(name: bytes, *, absent: int = E.EOPNOTSUPP) -> None:
+    """EOPNOTSUPP for an attribute of a namespace that nobody knows; ``absent`` for an access control list."""
+    if not name.startswith(_NAMESPACES):
+        raise KernelError(absent if name in _ACLS else E.EOPNOTSUPP)
 
 
-def _set(task: Task, location: Location | None, name_at: int, value_at: int, size: int, flags: int) -> int:
+def _set(task: Task, location: Location, name_at: int, value_at: int, size: int, flags: int) -> int:
     if flags & ~(XATTR_CREATE | XATTR_REPLACE):
         raise KernelError(E.EINVAL)
     name = _name(task, name_at)
     if size > XATTR_SIZE_MAX:
         raise KernelError(E.E2BIG)
     value = task.memory.read(value_at, size) if size else b""
-    if location is None or not _exists(name):
-        raise KernelError(E.EPERM if name.startswith(b"user.") else E.EOPNOTSUPP)
+    _check(name)
     ops.setxattr(task, location, name, value, flags)
     return 0
 
 
-def _get(task: Task, location: Location | None, name_at: int, buf: int, size: int) -> int:
+def _get(task: Task, location: Location, name_at: int, buf: int, size: int) -> int:
     name = _name(task, name_at)
-    if not _exists(name) or location is None:
-        raise KernelError(E.ENODATA)
+    _check(name, absent=E.ENODATA)
     return _answer(task, ops.getxattr(task, location, name), buf, size)
 
 
-def _list(task: Task, location: Location | None, buf: int, size: int) -> int:
-    names = [] if location is None else ops.listxattr(task, location)
+def _list(task: Task, location: Location, buf: int, size: int) -> int:
+    names = ops.listxattr(task, location)
     return _answer(task, b"".join(name + b"\0" for name in names), buf, size)
 
 
-def _remove(task: Task, location: Location | None, name_at: int) -> int:
+def _remove(task: Task, location: Location, name_at: int) -> int:
     name = _name(task, name_at)
-    if location is None or not _exists(name):
-        raise KernelError(E.EPERM if name.startswith(b"user.") else E.EOPNOTSUPP)
+    _check(name)
     ops.removexattr(task, location, name)
     return 0
 
@@ -97,37 +93,37 @@ def lsetxattr(task: Task, path: Path, name: Address, value: Address, size: Size,
 
 @syscall("fsetxattr", x86_64=190, aarch64=7, support=_GAP)
 def fsetxattr(task: Task, fd: Fd, name: Address, value: Address, size: Size, flags: Int) -> Result:
-    return _set(task, opened(task, fd).location, name, value, size, flags)
+    return _set(task, place_of(task.kernel, opened(task, fd)), name, value, size, flags)
 
 
-@syscall("getxattr", x86_64=191, aarch64=8, support=_GAP)
+@syscall("getxattr", x86_64=191, aarch64=8, support=_READ_GAP)
 def getxattr(task: Task, path: Path, name: Address, value: Address, size: Size) -> Result:
     return _get(task, ops.resolve(task, path), name, value, size)
 
 
-@syscall("lgetxattr", x86_64=192, aarch64=9, support=_GAP)
+@syscall("lgetxattr", x86_64=192, aarch64=9, support=_READ_GAP)
 def lgetxattr(task: Task, path: Path, name: Address, value: Address, size: Size) -> Result:
     return _get(task, ops.resolve(task, path, follow=False), name, value, size)
 
 
-@syscall("fgetxattr", x86_64=193, aarch64=10, support=_GAP)
+@syscall("fgetxattr", x86_64=193, aarch64=10, support=_READ_GAP)
 def fgetxattr(task: Task, fd: Fd, name: Address, value: Address, size: Size) -> Result:
-    return _get(task, opened(task, fd).location, name, value, size)
+    return _get(task, place_of(task.kernel, opened(task, fd)), name, value, size)
 
 
-@syscall("listxattr", x86_64=194, aarch64=11, support=_GAP)
+@syscall("listxattr", x86_64=194, aarch64=11, support=_READ_GAP)
 def listxattr(task: Task, path: Path, names: Address, size: Size) -> Result:
     return _list(task, ops.resolve(task, path), names, size)
 
 
-@syscall("llistxattr", x86_64=195, aarch64=12, support=_GAP)
+@syscall("llistxattr", x86_64=195, aarch64=12, support=_READ_GAP)
 def llistxattr(task: Task, path: Path, names: Address, size: Size) -> Result:
     return _list(task, ops.resolve(task, path, follow=False), names, size)
 
 
-@syscall("flistxattr", x86_64=196, aarch64=13, support=_GAP)
+@syscall("flistxattr", x86_64=196, aarch64=13, support=_READ_GAP)
 def flistxattr(task: Task, fd: Fd, names: Address, size: Size) -> Result:
-    return _list(task, opened(task, fd).location, names, size)
+    return _list(task, place_of(task.kernel, opened(task, fd)), names, size)
 
 
 @syscall("removexattr", x86_64=197, aarch64=14, support=_GAP)
@@ -142,4 +138,4 @@ def lremovexattr(task: Task, path: Path, name: Address) -> Result:
 
 @syscall("fremovexattr", x86_64=199, aarch64=16, support=_GAP)
 def fremovexattr(task: Task, fd: Fd, name: Address) -> Result:
-    return _remove(task, opened(task, fd).location, name)
+    return _remove(task, place_of(task.kernel, opened(task, fd)), name)

@@ -1,0 +1,38 @@
+"""inotify(7): events, options and the structure that is read (linux/inotify.h)."""
+
+import struct
+
+IN_ACCESS = 0x1
+IN_MODIFY = 0x2
+IN_ATTRIB = 0x4
+IN_CLOSE_WRITE = 0x8
+IN_CLOSE_NOWRITE = 0x10
+IN_OPEN = 0x20
+IN_MOVED_FROM = 0x40
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
+IN_DELETE = 0x200
+IN_DELETE_SELF = 0x400
+IN_MOVE_SELF = 0x800
+IN_ALL_EVENTS = 0xFFF
+
+IN_UNMOUNT = 0x2000
+IN_Q_OVERFLOW = 0x4000
+IN_IGNORED = 0x8000
+
+IN_ONLYDIR = 0x1000000
+IN_DONT_FOLLOW = 0x2000000
+IN_EXCL_UNLINK = 0x4000000
+IN_MASK_CREATE = 0x10000000
+IN_MASK_ADD = 0x20000000
+IN_ISDIR = 0x40000000
+IN_ONESHOT = 0x80000000
+
+#: Every bit that inotify_add_watch(2) accepts.
+ALL_INOTIFY_BITS = (
+    IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK
+    | IN_MASK_CREATE | IN_MASK_ADD | IN_ISDIR | IN_ONESHOT
+)  # fmt: skip
+
+#: struct inotify_event before its name: wd, mask, cookie, len.
+INOTIFY_EVENT = struct.Struct("<iIII")

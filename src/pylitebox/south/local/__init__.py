@@ -1,0 +1,1 @@
+"""The local platform: no guests, only clocks, randomness and buffers, on any operating system."""
