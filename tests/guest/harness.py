@@ -35,6 +35,8 @@ PACKAGES = {
     "busybox": "busybox-static", "gcc": "gcc", "make": "make", "perl": "perl", "gawk": "gawk", "mawk": "mawk",
     "xz": "xz-utils", "/usr/bin/python3": "python3", "setpriv": "util-linux", "taskset": "util-linux",
     "ipcs": "util-linux",
+    "node": "nodejs", "go": "golang-go", "java": "default-jdk-headless", "javac": "default-jdk-headless",
+    "tclsh": "tcl",
 }  # fmt: skip
 
 
