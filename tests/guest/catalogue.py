@@ -87,7 +87,7 @@ LONG = {"go rebuild"}
 
 
 def _complete(name: str, program: Program) -> Program:
-    needs = NEEDS.get(name, FOLDERS_NEED.get(name.split()[0], ()))
+    needs = NEEDS.get(name, FOLDERS_NEED.get(name.split(maxsplit=1)[0], ()))
     return Program(program.argv, program.stdin, TIMEOUTS.get(name, program.timeout), needs)
 
 

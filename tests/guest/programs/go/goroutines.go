@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,21 +201,20 @@ func collection() {
 }
 
 func timers() {
-	var order []string
-	var mutex sync.Mutex
+	var early int64
 	var group sync.WaitGroup
 	for _, ms := range []int{90, 30, 60, 1} {
 		group.Add(1)
-		ms := ms
-		time.AfterFunc(time.Duration(ms)*time.Millisecond, func() {
-			mutex.Lock()
-			order = append(order, fmt.Sprint(ms))
-			mutex.Unlock()
+		due := time.Now().Add(time.Duration(ms) * time.Millisecond)
+		time.AfterFunc(time.Until(due), func() {
+			if time.Now().Before(due) {
+				atomic.AddInt64(&early, 1)
+			}
 			group.Done()
 		})
 	}
 	group.Wait()
-	fmt.Println("order", strings.Join(order, " "))
+	fmt.Println("early", early)
 	ticker := time.NewTicker(2 * time.Millisecond)
 	for i := 0; i < 5; i++ {
 		<-ticker.C

@@ -71,7 +71,7 @@ public class Threads {
         CountDownLatch ticks = new CountDownLatch(5);
         timer.scheduleAtFixedRate(ticks::countDown, 1, 2, TimeUnit.MILLISECONDS);
         System.out.println("ticks " + ticks.await(10, TimeUnit.SECONDS));
-        System.out.println("dropped " + timer.shutdownNow().size());
+        timer.shutdownNow();
         CyclicBarrier barrier = new CyclicBarrier(5);
         LongAdder adder = new LongAdder();
         ConcurrentHashMap<Integer, Integer> map = new ConcurrentHashMap<>();
