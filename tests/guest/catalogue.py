@@ -80,10 +80,10 @@ FOLDERS_NEED = {
 }  # fmt: skip
 TIMEOUTS = {
     "python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0, "go tools": 180.0, "go rebuild": 400.0,
-    "java tools": 120.0,
+    "java tools": 120.0, "java diagnosis": 120.0,
 }  # fmt: skip
 #: Too slow for the gate, which runs others of the same kind.
-LONG = {"go rebuild"}
+LONG = {"go rebuild", "java diagnosis"}
 
 
 def _complete(name: str, program: Program) -> Program:
