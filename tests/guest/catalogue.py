@@ -32,7 +32,7 @@ def scripts(folder: str, *interpreter: str, stdin: str = "", suffix: str = "") -
 def sources(folder: str, suffix: str, command: str) -> dict[str, Program]:
     """The programs of a folder that are compiled first: a shell ``command`` whose standard input is the source."""
     found = sorted((SCRIPTS / folder).glob(f"*{suffix}"))
-    return {f"{folder} {path.stem}": Program(("bash", "-c", command), path.read_text()) for path in found}
+    return {f"{folder} {path.stem}": Program(("bash", "-c", command), path.read_text(), 120.0) for path in found}
 
 
 def busybox(*argv: str, stdin: str = "") -> Program:
