@@ -250,6 +250,8 @@ def test_reads_are_not_cut_where_the_page_cache_ends(top: Path, monkeypatch: pyt
     assert (file.read_at(9000, 4000), file.read_at(200, 4000)) == (data[4000:], data[4000:4200])
     assert file.read_at(5000, 12288) == data[12288:]
     file.close()
+    for fd in workers.descriptors():
+        os.close(fd)
 
 
 # -- the layer above --------------------------------------------------------------------------------------------
