@@ -1,4 +1,4 @@
-// fs in its three forms: promises (the thread pool), callbacks, synchronous; watching by polling; large and sparse files.
+// fs in its three forms: promises (the thread pool), callbacks, synchronous; watching; large and sparse files.
 "use strict";
 const fs = require("fs");
 const fsp = fs.promises;
@@ -70,7 +70,16 @@ const code = (error) => error.code + " " + error.syscall;
   for await (const entry of directory) entries += entry.name.length > 0;
   say("opendir", entries);
 
-  // watchFile: by polling.
+  // watch: by inotify, and watchFile: by polling.
+  const events = [];
+  const watcher = fs.watch("a/b", (event, name) => events.push(`${event} ${name}`));
+  await new Promise((done) => {
+    watcher.on("change", () => events.filter((event) => event === "rename gone").length >= 2 && done());
+    fs.writeFileSync("a/b/gone", "");
+    fs.unlinkSync("a/b/gone");
+  });
+  watcher.close();
+  say("watch", events.filter((event) => event.startsWith("rename")));
   await new Promise((done) => {
     let writes = 0;
     fs.watchFile("a/copy", { interval: 20 }, (now, before) => {
