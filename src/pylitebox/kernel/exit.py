@@ -146,37 +146,33 @@ def _reaper(process: Process) -> Process:
 
 
 def _orphan_children(process: Process) -> None:
+    """exit_notify(): give the children away before anything is posted, which may end some of them."""
     children = list(process.children.values())
-    if not children:
-        _orphan_group(process, process)
-        return
-    reaper = _reaper(process)
     process.children.clear()
-    _orphan_group(process, process)
+    reaper = _reaper(process) if children else None
     for child in children:
-        if child.pdeathsig and child.state not in {"zombie", "dead"}:
-            post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
-        was_orphaned = orphaned_group(child)
+        assert reaper is not None
         child.parent = reaper
         child.exit_signal = sg.SIGCHLD
         reaper.children[child.pid] = child
+    for child in children:
         if child.state == "zombie":
             _notify_end(child)
-        elif not was_orphaned:
-            _orphan_group(child, None)
+        elif child.pdeathsig:
+            post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
+        _orphan_group(child, process)
+    if process.parent is not None:
+        _orphan_group(process, process.parent, process)
 
 
-def _orphan_group(process: Process, ending: Process | None) -> None:
-    """A group that becomes orphaned while it has stopped members gets SIGHUP and SIGCONT (POSIX 2.4.3, _exit)."""
+def _orphan_group(process: Process, parent: Process, ending: Process | None = None) -> None:
+    """kill_orphaned_pgrp(): a group with stopped members gets SIGHUP and SIGCONT when it becomes orphaned (POSIX
+    2.4.3, _exit): when ``parent``, who kept it from that, is no member's parent any more, or ``ending`` no member."""
     kernel, pgid, sid = process.kernel, process.pgid, process.sid
-    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
-    if not any(p.state == "stopped" for p in members):
+    if parent.pgid == pgid or parent.sid != sid:
         return
-    if ending is not None:
-        parent = ending.parent
-        if parent is None or parent.pgid == pgid or parent.sid != sid:
-            return  # its end changes nothing for the group
-    if orphaned_group(process, ending):
+    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
+    if any(p.state == "stopped" for p in members) and orphaned_group(process, ending):
         for member in members:
             post_process(member, SigInfo(sg.SIGHUP, sg.SI_KERNEL))
             post_process(member, SigInfo(sg.SIGCONT, sg.SI_KERNEL))
