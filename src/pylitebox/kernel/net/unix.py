@@ -252,12 +252,10 @@ class UnixSocket(File):
         EPIPE, ENOTCONN, ECONNREFUSED, EMSGSIZE, ETOOMANYREFS, ENOBUFS, WouldBlock."""
         if self.kind != so.SOCK_STREAM:
             return self._send_packet(data, files or [], cred, to)
-        if self.send_ended:
-            raise KernelError(E.EPIPE)
         peer = self.peer
         if peer is None or not self.connected:
             raise KernelError(E.ENOTCONN)
-        if peer.closed or peer.receive_ended:
+        if self.send_ended or peer.closed or peer.receive_ended:
             raise KernelError(E.EPIPE)
         if self.error:
             self.take_error()
@@ -271,15 +269,19 @@ class UnixSocket(File):
 
     def _send_packet(self, data: bytes, files: list[File], cred: Ucred | None, to: UnixSocket | None) -> int:
         target = to or self.peer
-        if target is None or (self.kind == so.SOCK_SEQPACKET and not self.connected):
+        if self.kind == so.SOCK_SEQPACKET and not self.connected:
             raise KernelError(E.ENOTCONN)
         if len(data) > self.send_buffer - 32:
             raise KernelError(E.EMSGSIZE)
+        if self.send_ended:
+            raise KernelError(E.EPIPE)
+        if target is None:
+            raise KernelError(E.ENOTCONN)
         if target.closed and self.datagram:
             if to is None:
                 self._disconnect()
             raise KernelError(E.ECONNREFUSED)
-        if self.send_ended or target.receive_ended or target.closed:
+        if target.receive_ended or target.closed:
             raise KernelError(E.EPIPE)
         if self.datagram and target.peer is not None and target.peer is not self:
             raise KernelError(E.EPERM)

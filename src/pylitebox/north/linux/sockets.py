@@ -134,25 +134,33 @@ def bind(task: Task, fd: Fd, addr: Address, addrlen: UInt) -> Result:
     path = ms.read_address(task, addr, addrlen)
     if path is None:
         raise KernelError(E.EINVAL)
-    if file.address:
-        raise KernelError(E.EINVAL)
     names = task.kernel.unix.abstract
-    if not path:
-        path = _free_name(names, file.kind)
-    elif path[:1] != b"\0":
-        try:
-            ops.mknod(task, path, S_IFSOCK | 0o777)
-        except KernelError as error:
-            raise KernelError(E.EADDRINUSE if error.errno == E.EEXIST else error.errno) from None
+    if path and path[:1] != b"\0":
+        _make_node(task, path, bound=bool(file.address))
         file.node = ops.resolve(task, path, follow=False).inode
         file.node.socket = file
         file.address = path
         return 0
+    if file.address:
+        raise KernelError(E.EINVAL)
+    if not path:
+        path = _free_name(names, file.kind)
     if (file.kind, path) in names:
         raise KernelError(E.EADDRINUSE)
     names[file.kind, path] = file
     file.address = path
     return 0
+
+
+def _make_node(task: Task, path: bytes, *, bound: bool) -> None:
+    """The file that a socket is bound to. Linux makes it, and takes it away if the socket is ``bound`` already."""
+    try:
+        ops.mknod(task, path, S_IFSOCK | 0o777)
+    except KernelError as error:
+        raise KernelError(E.EADDRINUSE if error.errno == E.EEXIST else error.errno) from None
+    if bound:
+        ops.unlink(task, path)
+        raise KernelError(E.EINVAL)
 
 
 def _free_name(names: dict[tuple[int, bytes], UnixSocket], kind: int) -> bytes:
@@ -194,8 +202,6 @@ def connect(task: Task, fd: Fd, addr: Address, addrlen: UInt) -> Result:
         file.disconnect()
         return 0
     target = _find(task, path, file.kind)
-    if file is target and not file.datagram:
-        raise KernelError(E.EINVAL)
 
     def attempt() -> int:
         file.connect(target, _ucred(task))
@@ -206,6 +212,7 @@ def connect(task: Task, fd: Fd, addr: Address, addrlen: UInt) -> Result:
 
 @syscall("accept4", x86_64=288, aarch64=242, support=Full, test="test_unix_names")
 def accept4(task: Task, fd: Fd, addr: Address, addrlen: Address, flags: UInt) -> Result:
+    opened(task, fd)  # EBADF comes first
     if flags & ~(so.SOCK_CLOEXEC | so.SOCK_NONBLOCK):
         raise KernelError(E.EINVAL)
     file = _socket(task, fd)
@@ -495,8 +502,6 @@ def recvmsg(task: Task, fd: Fd, msg: Address, flags: MsgFlags) -> Result:
             out |= so.MSG_EOR
         header.store(task, source, used, out | cut | flags & so.MSG_CMSG_CLOEXEC)
 
-    if file.kind == so.SOCK_STREAM and not header.vector:
-        header.store(task, b"", 0, 0)
     return _receive(task, file, header.vector, flags, report)
 
 
