@@ -40,21 +40,26 @@ class FileTable:
         except KeyError:
             raise KernelError(E.EBADF) from None
 
-    def install(self, file: File, *, cloexec: bool = False, lowest: int = 0) -> int:
-        """Give ``file`` the lowest free number from ``lowest`` on; EMFILE, ENFILE. Takes a reference."""
+    def free(self, lowest: int = 0) -> int:
+        """The lowest free number from ``lowest`` on; EMFILE."""
         files = self.files
         fd = max(lowest, self._free_hint)
         while fd in files:
             fd += 1
         if fd >= self.limit:
             raise KernelError(E.EMFILE)
+        return fd
+
+    def install(self, file: File, *, cloexec: bool = False, lowest: int = 0) -> int:
+        """Give ``file`` the lowest free number from ``lowest`` on; EMFILE, ENFILE. Takes a reference."""
+        fd = self.free(lowest)
         budget = self.budget
         if budget.used >= budget.limit:
             raise KernelError(E.ENFILE)
         budget.used += 1
         if lowest <= self._free_hint:
             self._free_hint = fd + 1
-        files[fd] = file
+        self.files[fd] = file
         file.references += 1
         if cloexec:
             self.cloexec.add(fd)

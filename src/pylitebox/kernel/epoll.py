@@ -98,10 +98,12 @@ class EpollFile(AnonymousFile):
 
     def modify(self, file: File, fd: int, events: int, data: int) -> None:
         """ENOENT, EINVAL."""
+        if events & EPOLLEXCLUSIVE:
+            raise KernelError(E.EINVAL)
         entry = self._entries.get((file, fd))
         if entry is None:
             raise KernelError(E.ENOENT)
-        if (events | entry.events) & EPOLLEXCLUSIVE:
+        if entry.events & EPOLLEXCLUSIVE:
             raise KernelError(E.EINVAL)
         entry.events = events | POLLERR | POLLHUP
         entry.data = data

@@ -41,9 +41,9 @@ class EventFile(AnonymousFile):
         return taken.to_bytes(8, "little")
 
     def write(self, data: bytes | memoryview) -> int:
-        if len(data) < 8:
+        if len(data) != 8:  # before Linux 6.18, more was ignored
             raise KernelError(E.EINVAL)
-        added = int.from_bytes(data[:8], "little")
+        added = int.from_bytes(data, "little")
         if added > _MAX:
             raise KernelError(E.EINVAL)
         if self.value + added > _MAX:

@@ -65,14 +65,14 @@ class Locks:
         kernel.locks[id(self)] = self
 
     def conflict(self, wanted: Record) -> Record | None:
-        """A lock of another owner that forbids ``wanted``."""
+        """A lock of another owner that forbids ``wanted``; for F_UNLCK one that it would end (F_OFD_GETLK)."""
         for lock in self.records:
-            if (
-                lock.first <= wanted.last
-                and wanted.first <= lock.last
-                and lock.owner is not wanted.owner
-                and F_WRLCK in (lock.kind, wanted.kind)
-            ):
+            if lock.first > wanted.last or wanted.first > lock.last:
+                continue
+            if wanted.kind == F_UNLCK:
+                if lock.owner is wanted.owner:
+                    return lock
+            elif lock.owner is not wanted.owner and F_WRLCK in (lock.kind, wanted.kind):
                 return lock
         return None
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import (
+    ALL_SEALS,
+    F_SEAL_EXEC,
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
     F_SEAL_SEAL,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MapSource
 
-F_SEAL_EXEC = 0x20
-_ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC
 _NO_WRITE = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 
 
@@ -53,14 +53,14 @@ class MemfdInode(MemoryFile):
 
     def add_seals(self, seals: int) -> None:
         """EINVAL, EPERM, EBUSY."""
-        if seals & ~_ALL_SEALS:
+        if seals & ~ALL_SEALS:
             raise KernelError(E.EINVAL)
         if self.seals & F_SEAL_SEAL:
             raise KernelError(E.EPERM)
-        if seals & F_SEAL_WRITE and self._mapped and not self.seals & F_SEAL_WRITE:
-            raise KernelError(E.EBUSY)
         if seals & F_SEAL_EXEC and self.mode & 0o111:
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | _NO_WRITE
+        if seals & F_SEAL_WRITE and self._mapped and not self.seals & F_SEAL_WRITE:
+            raise KernelError(E.EBUSY)
         self.seals |= seals
 
     @property

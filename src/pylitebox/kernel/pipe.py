@@ -249,6 +249,8 @@ class Pipe:
 
 
 class PipeFile(File):
+    can_direct = True
+
     """An open file description on a pipe; the base of pipe ends and opened FIFOs."""
 
     can_poll = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import FASYNC, O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
+from pylitebox.abi.fcntl import FASYNC, O_ACCMODE, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY, RWF_SUPPORTED
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.notify import closed, watched
@@ -37,6 +37,10 @@ class File:
     can_poll = False
     #: Who is told what happens to it, and by which signal (kernel/sigio.py).
     sigio: Sigio | None = None
+    #: The RWF_* that it takes.
+    rwf = RWF_SUPPORTED
+    #: Whether it takes O_DIRECT (FMODE_CAN_ODIRECT).
+    can_direct = False
     #: What is to be called when the file is released (epoll's entries), by key.
     on_release: dict[object, Callable[[], None]] | None = None
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_APPEND, O_PATH, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
+from pylitebox.abi.fcntl import (
+    O_APPEND,
+    O_PATH,
+    RWF_HIPRI,
+    RWF_NOWAIT,
+    RWF_SUPPORTED,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
+    SEEK_SET,
+)
 from pylitebox.abi.inotify import IN_ACCESS, IN_MODIFY
 from pylitebox.abi.ioctl import FIONREAD
 from pylitebox.abi.stat import DT_DIR
@@ -28,6 +39,8 @@ class RegularFile(File):
     """A regular file: a position over the inode's bytes."""
 
     inode: Inode
+    rwf = RWF_SUPPORTED & ~RWF_NOWAIT
+    can_direct = True
 
     def __init__(self, inode: Inode, flags: int, location: Location | None) -> None:
         super().__init__(flags, inode=inode, location=location)
@@ -41,6 +54,8 @@ class RegularFile(File):
         return data
 
     def write(self, data: bytes | memoryview) -> int:
+        if not data:  # generic_write_checks(): nothing happens, not even to times
+            return 0
         position = self.inode.size if self.flags & O_APPEND else self.position
         done = self.inode.write_at(data, position)
         self.position = position + done
@@ -55,6 +70,8 @@ class RegularFile(File):
         return data
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        if not data:
+            return 0
         # With O_APPEND Linux appends whatever the offset says (man 2 pwrite, BUGS).
         done = self.inode.write_at(data, self.inode.size if self.flags & O_APPEND else offset)
         if watched and done:
@@ -96,8 +113,8 @@ class RegularFile(File):
 
     def ioctl(self, task: Task, request: int, argument: int) -> int:
         if request == FIONREAD:
-            left = max(0, self.inode.size - self.position)
-            task.memory.write(argument, min(left, 0x7FFFFFFF).to_bytes(4, "little"))
+            left = self.inode.size - self.position
+            task.memory.write(argument, (left & 0xFFFFFFFF).to_bytes(4, "little"))
             return 0
         raise KernelError(E.ENOTTY)
 
@@ -119,6 +136,7 @@ class DirectoryFile(File):
 
     inode: Inode
     location: Location
+    rwf = RWF_HIPRI
 
     def __init__(self, inode: Inode, flags: int, location: Location) -> None:
         super().__init__(flags, inode=inode, location=location)

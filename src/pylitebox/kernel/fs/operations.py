@@ -101,11 +101,23 @@ _ACCESS_MASK = (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE)
 # -- opening ----------------------------------------------------------------------------------------------------
 
 
+def check_flags(flags: int) -> None:
+    """EINVAL for flags that contradict each other (fs/open.c: build_open_flags)."""
+    if flags & O_PATH:
+        return
+    if flags & _TMPFILE_BIT:
+        if flags & (O_TMPFILE | O_CREAT) != O_TMPFILE or flags & O_ACCMODE == O_RDONLY:
+            raise KernelError(E.EINVAL)
+    elif flags & O_CREAT and flags & O_DIRECTORY:
+        raise KernelError(E.EINVAL)
+
+
 def open(  # noqa: A001 - named after the call
     who: Who, path: bytes, flags: int, mode: int = 0, *, at: Location | None = None, resolve_flags: int = 0
 ) -> File:
     """open(2). ``flags`` are O_*, ``mode`` the permission bits of a new file before the umask. The file has no
     reference yet: a descriptor table takes the first one."""
+    check_flags(flags)
     if flags & O_PATH:
         flags &= _PATH_FLAGS
         place = resolve(
@@ -120,8 +132,6 @@ def open(  # noqa: A001 - named after the call
     if flags & _TMPFILE_BIT:
         return _open_tmpfile(who, path, flags, mode, at, resolve_flags)
     if flags & O_CREAT:
-        if flags & O_DIRECTORY:
-            raise KernelError(E.EINVAL)
         return _open_create(who, path, flags, mode, at, resolve_flags)
     follow, directory = not flags & O_NOFOLLOW, bool(flags & O_DIRECTORY)
     place = resolve(who, path, at=at, follow=follow, directory=directory, resolve_flags=resolve_flags)
@@ -236,8 +246,6 @@ def _create(who: Who, directory: Location, name: bytes, flags: int, mode: int) -
 
 
 def _open_tmpfile(who: Who, path: bytes, flags: int, mode: int, at: Location | None, resolve_flags: int) -> File:
-    if flags & O_TMPFILE != O_TMPFILE or flags & O_CREAT or flags & O_ACCMODE == O_RDONLY:
-        raise KernelError(E.EINVAL)
     directory = resolve(
         who, path, at=at, follow=not flags & O_NOFOLLOW, directory=True, resolve_flags=resolve_flags
     )

@@ -241,7 +241,7 @@ class OverlayDirectory(LayeredInode, MemoryDirectory):
 
     @property
     def size(self) -> int:
-        return self.lower.size if self.lower is not None else len(self.entries) * 20
+        return self.lower.size if self.lower is not None else super().size
 
     def lookup(self, name: bytes) -> Inode:
         inode = self.entries.get(name)

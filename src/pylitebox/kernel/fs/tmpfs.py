@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import (
+    ALL_SEALS,
+    F_SEAL_SEAL,
     FALLOC_FL_COLLAPSE_RANGE,
     FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
@@ -195,7 +197,9 @@ class MemoryInode(Inode):
 
 
 class MemoryFile(MemoryInode):
-    """A regular file."""
+    """A regular file. ``seals`` are F_SEAL_*: what has a name can have no others than this."""
+
+    seals = F_SEAL_SEAL
 
     def __init__(
         self,
@@ -217,6 +221,10 @@ class MemoryFile(MemoryInode):
     @property
     def blocks(self) -> int:
         return self.content.charged >> 9
+
+    def add_seals(self, seals: int) -> None:
+        """EINVAL, EPERM."""
+        raise KernelError(E.EINVAL if seals & ~ALL_SEALS else E.EPERM)
 
     def read_at(self, size: int, offset: int) -> bytes:
         if self.atime_ns <= self.mtime_ns:
@@ -294,7 +302,7 @@ class MemoryDirectory(MemoryInode):
 
     @property
     def size(self) -> int:
-        return len(self.entries) * DIRENT_SIZE
+        return (2 + len(self.entries)) * DIRENT_SIZE
 
     def lookup(self, name: bytes) -> Inode:
         inode = self.entries.get(name)

@@ -8,12 +8,12 @@ import struct
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import ioctl as io
-from pylitebox.abi.stat import is_reg
+from pylitebox.abi.stat import TMPFS_MAGIC, is_reg
 from pylitebox.kernel import locks
 from pylitebox.kernel.credentials import CAP_FOWNER
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import SETFL_MASK, File
-from pylitebox.kernel.memfd import MemfdFile
+from pylitebox.kernel.fs.tmpfs import MemoryFile
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.sigio import F_OWNER_PGRP, F_OWNER_PID, sigio_of
 from pylitebox.kernel.task import Task
@@ -132,6 +132,8 @@ def _set_flags(task: Task, fd: int, file: File, flags: int) -> int:
         cred = task.cred
         if cred.fsuid != file.inode.uid and not cred.capable(CAP_FOWNER):
             raise KernelError(E.EPERM)
+    if flags & fc.O_DIRECT and not file.can_direct:
+        raise KernelError(E.EINVAL)
     if (file.flags ^ flags) & fc.FASYNC:
         file.set_async(task.kernel, fd, on=bool(flags & fc.FASYNC))
     file.flags ^= changed
@@ -183,15 +185,16 @@ def _fcntl_rest(task: Task, file: File, command: int, argument: int) -> int:
 
 
 def _seals(file: File, command: int, seals: int) -> int:
-    """The seals of a memory file (kernel/memfd.py); nothing else has any."""
-    if not isinstance(file, MemfdFile):
+    """The seals of a memory file (kernel/memfd.py). Other files of a tmpfs are sealed against seals."""
+    inode = file.inode
+    if command == fc.F_ADD_SEALS and not file.writable:
+        raise KernelError(E.EPERM)
+    if not isinstance(inode, MemoryFile) or inode.filesystem.magic != TMPFS_MAGIC:
         raise KernelError(E.EINVAL)
-    if command == fc.F_ADD_SEALS:
-        if not file.writable:
-            raise KernelError(E.EPERM)
-        file.inode.add_seals(seals)
-        return 0
-    return file.inode.seals
+    if command == fc.F_GET_SEALS:
+        return inode.seals
+    inode.add_seals(seals)
+    return 0
 
 
 # -- ioctl, flock -------------------------------------------------------------------------------------------------

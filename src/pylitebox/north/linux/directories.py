@@ -176,7 +176,13 @@ def mknod(task: Task, path: Path, mode: FileMode, dev: UInt) -> Result:
 @syscall("renameat2", x86_64=316, aarch64=276, support=Full, test="test_rename")
 def renameat2(task: Task, olddirfd: DirFd, old: Path, newdirfd: DirFd, new: Path, flags: RenameFlags) -> Result:
     old_at = start(task, olddirfd, old)
-    ops.rename(task, old, new, old_at=old_at, new_at=start(task, newdirfd, new), flags=flags)
+    try:
+        new_at = start(task, newdirfd, new)
+    except KernelError:
+        parent, _, _ = ops.resolve_parent(task, old, at=old_at)  # the old path's errors come first
+        ops.permission(task.cred, parent.inode, ops.MAY_EXEC)
+        raise
+    ops.rename(task, old, new, old_at=old_at, new_at=new_at, flags=flags)
     return 0
 
 
@@ -194,19 +200,18 @@ def rename(task: Task, old: Path, new: Path) -> Result:
 def linkat(task: Task, olddirfd: DirFd, old: Path, newdirfd: DirFd, new: Path, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_FOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
-    follow = flags & fc.AT_SYMLINK_FOLLOW
-    at = start(task, newdirfd, new)
     if not old and flags & fc.AT_EMPTY_PATH:
-        ops.link_location(task, locate(task, olddirfd, old, flags), new, new_at=at)
-        return 0
-    ops.link(task, old, new, old_at=start(task, olddirfd, old), new_at=at, follow=bool(follow))
+        source = locate(task, olddirfd, old, flags)
+    else:
+        at = start(task, olddirfd, old)
+        source = ops.resolve(task, old, at=at, follow=bool(flags & fc.AT_SYMLINK_FOLLOW))
+    ops.link_location(task, source, new, new_at=start(task, newdirfd, new))
     return 0
 
 
 @syscall("link", x86_64=86, aarch64=None, support=Full, test="test_link")
 def link(task: Task, old: Path, new: Path) -> Result:
-    ops.link(task, old, new)
-    return 0
+    return linkat(task, fc.AT_FDCWD, old, fc.AT_FDCWD, new, 0)
 
 
 @syscall("symlinkat", x86_64=266, aarch64=36, support=Full, test="test_symlink")
@@ -228,8 +233,8 @@ def readlinkat(task: Task, dirfd: DirFd, path: Path, buf: Address, size: Int) ->
     if path or dirfd == fc.AT_FDCWD:
         target = ops.readlink(task, path, at=start(task, dirfd, path))
     else:  # a descriptor of the link itself (O_PATH | O_NOFOLLOW)
-        inode = locate(task, dirfd, path, fc.AT_EMPTY_PATH).inode
-        if not is_lnk(inode.mode):
+        inode = task.files.get(dirfd).inode
+        if inode is None or not is_lnk(inode.mode):
             raise KernelError(E.ENOENT)
         target = inode.target(task)
     target = target[:size]

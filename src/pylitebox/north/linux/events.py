@@ -8,14 +8,14 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import inotify as ino
 from pylitebox.abi import poll as po
 from pylitebox.abi import time as clocks
-from pylitebox.abi.fcntl import F_SEAL_SEAL, O_CLOEXEC, O_NONBLOCK
+from pylitebox.abi.fcntl import F_SEAL_EXEC, F_SEAL_SEAL, O_CLOEXEC, O_NONBLOCK
 from pylitebox.kernel.epoll import EpollFile
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.eventfd import EFD_SEMAPHORE, EventFile
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.inotify import InotifyFile
-from pylitebox.kernel.memfd import F_SEAL_EXEC, make_memfd
+from pylitebox.kernel.memfd import make_memfd
 from pylitebox.kernel.signalfd import SignalFile
 from pylitebox.kernel.signals import masked
 from pylitebox.kernel.task import Task
@@ -97,10 +97,8 @@ def epoll_ctl(task: Task, epfd: Fd, op: EpollOperation, fd: Fd, event: Address) 
 
 
 def _epoll_wait(task: Task, epfd: int, events: int, maxevents: int, limit: Limit, mask: int | None) -> Result:
-    if not 0 < maxevents <= _MAX_EVENTS:
-        raise KernelError(E.EINVAL)
     epoll = task.files.get(epfd)
-    if not isinstance(epoll, EpollFile):
+    if not 0 < maxevents <= _MAX_EVENTS or not isinstance(epoll, EpollFile):
         raise KernelError(E.EINVAL)
     taken = epoll.take(maxevents)
     if taken or (limit.now and mask is None):

@@ -12,7 +12,15 @@ Missing: what was read from a pipe or socket beyond an unwritable page is lost.
 from collections.abc import Generator, Iterator
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_APPEND, SEEK_CUR, SEEK_HOLE
+from pylitebox.abi.fcntl import (
+    O_APPEND,
+    RWF_APPEND,
+    RWF_NOAPPEND,
+    RWF_NOWAIT,
+    RWF_SUPPORTED,
+    SEEK_CUR,
+    SEEK_HOLE,
+)
 from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from pylitebox.abi.signal import SI_USER, SIGPIPE
 from pylitebox.kernel.anonymous import AnonymousFile
@@ -26,15 +34,6 @@ from pylitebox.north.linux.args import Address, Fd, Int, Offset, RwfFlags, Size,
 from pylitebox.north.linux.copy import CHUNK, TURN, Segment, gather, scatter, segment, segments, store, total
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
-
-RWF_HIPRI = 1
-RWF_DSYNC = 2
-RWF_SYNC = 4
-RWF_NOWAIT = 8
-RWF_APPEND = 16
-RWF_NOAPPEND = 32
-_RWF_READ = RWF_HIPRI | RWF_NOWAIT
-_RWF_WRITE = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND
 
 _READ_GAP = "what a pipe or socket gave for an unwritable part of the buffer is lost"
 
@@ -182,6 +181,16 @@ def _refusal(file: File) -> KernelError:
     return KernelError(E.EBADF)
 
 
+def _check_rwf(file: File, flags: int) -> None:
+    """kiocb_set_rw_flags(): reads and writes take the same flags."""
+    if flags & ~RWF_SUPPORTED:
+        raise KernelError(E.EOPNOTSUPP)
+    if flags & RWF_APPEND and flags & RWF_NOAPPEND:
+        raise KernelError(E.EINVAL)
+    if flags & ~file.rwf:
+        raise KernelError(E.EOPNOTSUPP)
+
+
 def _position(offset: int) -> int:
     """On 64-bit machines the offset is the low register alone (linux/fs/read_write.c: pos_from_hilo)."""
     if offset < 0:
@@ -193,13 +202,12 @@ def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags:
     file = task.files.get(fd)
     if not file.readable:
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
-    if offset is not None:
+    if offset is not None and file.can_poll:
         file.pread(0, offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    if flags & ~_RWF_READ:
-        raise KernelError(E.EOPNOTSUPP)
+    _check_rwf(file, flags)
     return read_vector(task, file, vector, offset, nonblocking=file.nonblocking or bool(flags & RWF_NOWAIT))
 
 
@@ -207,13 +215,12 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
     file = task.files.get(fd)
     if not file.writable:
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
-    if offset is not None:
+    if offset is not None and file.can_poll:
         file.pwrite(b"", offset)  # ESPIPE
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    if flags & ~_RWF_WRITE:
-        raise KernelError(E.EOPNOTSUPP)
+    _check_rwf(file, flags)
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         offset = file.stat().size
     vector = _first(vector, before_write(task, file, offset, total(vector)))

@@ -251,38 +251,35 @@ def umask(task: Task, mask: Int) -> Result:
 
 @syscall("utimensat", x86_64=280, aarch64=88, support=Full, test="test_attributes_of_nameless_files")
 def utimensat(task: Task, dirfd: DirFd, path: OptionalPath, times: Address, flags: AtFlags) -> Result:
-    atime: ops.Time
-    mtime: ops.Time
+    wanted = [(0, st.UTIME_NOW)] * 2
     if times:
-        raw = task.memory.read(times, 2 * TIMESPEC.size)
-        atime, mtime = _time(raw[: TIMESPEC.size]), _time(raw[TIMESPEC.size :])
-        if atime is mtime is None:
+        wanted = list(TIMESPEC.iter_unpack(task.memory.read(times, 2 * TIMESPEC.size)))
+        if wanted[0][1] == wanted[1][1] == st.UTIME_OMIT:
             return 0
-    else:
-        atime = mtime = ops.NOW
     if path is None and dirfd != fc.AT_FDCWD:
         if flags:
             raise KernelError(E.EINVAL)
-        ops.utimens(task, place_of(task.kernel, opened(task, dirfd)), atime, mtime)
-        return 0
-    if flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
+        location = place_of(task.kernel, opened(task, dirfd))
+    elif flags & ~(fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
-    if path is None:
+    elif path is None:
         raise KernelError(E.EFAULT)
-    ops.utimens(task, locate(task, dirfd, path, flags), atime, mtime)
+    else:
+        location = locate(task, dirfd, path, flags)
+    atime, mtime = (_time(seconds, ns) for seconds, ns in wanted)
+    ops.utimens(task, location, atime, mtime)
     return 0
 
 
-def _time(raw: bytes) -> ops.Time:
+def _time(seconds: int, ns: int) -> ops.Time:
     """A struct timespec as ns, NOW for UTIME_NOW or None for UTIME_OMIT."""
-    seconds, ns = TIMESPEC.unpack(raw)
     if ns == st.UTIME_NOW:
         return ops.NOW
     if ns == st.UTIME_OMIT:
         return None
     if not 0 <= ns < _NS:
         raise KernelError(E.EINVAL)
-    return int(seconds) * _NS + int(ns)
+    return seconds * _NS + ns
 
 
 def _timeval(task: Task, address: int) -> tuple[int, int]:

@@ -74,9 +74,8 @@ def openat2(task: Task, dirfd: DirFd, path: Path, how: Address, size: Size) -> R
 
 
 def _open(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> Result:
-    files = task.files
-    if len(files.files) >= files.limit:
-        raise KernelError(E.EMFILE)
+    ops.check_flags(flags)
+    task.files.free()  # EMFILE
     at = None
     if dirfd != fc.AT_FDCWD:
         # RESOLVE_BENEATH and RESOLVE_IN_ROOT take absolute paths from the descriptor too

@@ -21,7 +21,7 @@ def record_lock(task: Task, file: File, command: int, address: int) -> Result:
     kind, whence, start, length, pid = FLOCK.unpack(task.memory.read(address, FLOCK.size))
     ofd = command in _OFD
     query = command in (fc.F_GETLK, fc.F_OFD_GETLK)
-    if kind not in (fc.F_RDLCK, fc.F_WRLCK) and (query or kind != fc.F_UNLCK):
+    if kind not in (fc.F_RDLCK, fc.F_WRLCK) and (command == fc.F_GETLK or kind != fc.F_UNLCK):
         raise KernelError(E.EINVAL)
     first, last = _range(file, whence, start, length)
     if ofd and pid:

@@ -201,13 +201,14 @@ def _send(task: Task, target: Process, info: SigInfo) -> None:
 
 @syscall("kill", x86_64=62, aarch64=129, support=Full, test="test_signals")
 def kill(task: Task, pid: Pid, signo: Signal) -> Result:
-    _check_signal(signo)
     if pid == _INT_MIN:
         raise KernelError(E.ESRCH)
     kernel, own = task.kernel, task.process
     info = _own_info(task, signo, sg.SI_USER)
     if pid > 0:
-        _send(task, find(kernel, pid), info)
+        target = find(kernel, pid)
+        _check_signal(signo)
+        _send(task, target, info)
         return 0
     if pid == -1:
         targets = [p for p in kernel.processes.values() if p is not own and p is not kernel.init]
@@ -217,6 +218,7 @@ def kill(task: Task, pid: Pid, signo: Signal) -> Result:
         targets.sort(key=lambda target: target is own)
     if not targets:
         raise KernelError(E.ESRCH)
+    _check_signal(signo)
     done, failure = False, None
     for target in targets:
         try:

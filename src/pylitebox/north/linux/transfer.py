@@ -215,11 +215,11 @@ def splice(
     if flags & ~_SPLICE_FLAGS:
         raise KernelError(E.EINVAL)
     source, sink = opened(task, fd_in), opened(task, fd_out)
-    if not source.readable or not sink.writable:
-        raise KernelError(E.EBADF)
     from_pipe, to_pipe = isinstance(source, PipeFile), isinstance(sink, PipeFile)
     if (from_pipe and off_in) or (to_pipe and off_out):
         raise KernelError(E.ESPIPE)
+    if not source.readable or not sink.writable:
+        raise KernelError(E.EBADF)
     if not from_pipe and not to_pipe:
         raise KernelError(E.EINVAL)
     if isinstance(source, PipeFile) and isinstance(sink, PipeFile) and source.pipe is sink.pipe:
