@@ -61,14 +61,12 @@ def main() -> int:
             sequences += len(batch)
             operations += sum(map(len, batch))
             unequal = []
-            for lines, first, second in zip(batch, expected, got, strict=False):
+            for lines, first, second in zip(batch, expected, got, strict=True):
                 for line in first:
                     name, _, outcome = line.partition(":")
                     results[name[2:], not outcome.startswith((" -", " blocks"))] += 1
                 if first != second:
                     unequal.append(lines)
-            if len(got) != len(batch):
-                unequal.append(batch[len(got)])
             print(f"seed {seed}: {len(batch)} in {time.monotonic() - started:.1f} s, {len(unequal)} differ", flush=True)
             for lines, again in zip(unequal, differences(sides, unequal) if unequal else [], strict=True):
                 _examine(lines, again, sides, kinds, options.output)

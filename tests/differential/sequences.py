@@ -13,9 +13,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pylitebox
 
@@ -27,6 +29,10 @@ Sides = tuple[Execute, Execute]
 Difference = list[tuple[str, str]]
 
 HERE = Path(__file__).parent
+#: Seconds for one run of the executor. An operation that blocks takes one; a sequence that never ends fails.
+TIMEOUT = 120.0
+#: The kernel whose answers ours gives: older ones check some things in another order.
+KERNEL = (6, 18)
 _FACTS = ("fcntl", "stat", "mman", "signal", "socket", "poll", "wait", "prctl", "time")
 #: Constants that the library has no use for.
 _MORE = {
@@ -77,15 +83,16 @@ def encode(sequences: Iterable[Lines]) -> bytes:
     return "".join("".join(resolve(line) + "\n" for line in lines) + ".\n" for lines in sequences).encode()
 
 
-def decode(output: bytes, *, prepared: bool) -> list[list[str]]:
-    """What the executor printed, by sequence, normalized."""
+def decode(output: bytes, count: int, *, prepared: bool) -> list[list[str]]:
+    """What the executor printed of each of ``count`` sequences, normalized; it may not have come to the end."""
     found: list[list[str]] = [[]]
     for line in output.decode().splitlines():
         if line == ".":
             found.append([])
         else:
             found[-1].append(line)
-    return [normalize(lines, prepared=prepared) for lines in found[:-1]]
+    found[-1] = ["(no end)"]
+    return [normalize(lines, prepared=prepared) for lines in [*found, *[["(not run)"]] * count][:count]]
 
 
 # -- normalizing ------------------------------------------------------------------------------------------------------
@@ -145,6 +152,11 @@ def compile_executor(directory: Path) -> Path:
     return program
 
 
+def kernel_version() -> tuple[int, ...]:
+    """The host's, as (6, 18)."""
+    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+
+
 def memory_directory() -> Path:
     """A directory of the host whose file system is a tmpfs, as the sandbox's /tmp is; RuntimeError."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -182,21 +194,19 @@ def _prepare(tree: Path) -> None:
             path.chmod(0o777 if path.is_dir() else 0o666)
 
 
-def on_host(executor: Path, *, prepared: bool = False, timeout: float = 60.0) -> Execute:
+def on_host(executor: Path, *, prepared: bool = False) -> Execute:
     """Runs on the host's kernel; ``prepared``: on trees with files."""
 
     def execute(sequences: Sequence[Lines]) -> list[list[str]]:
         with work_directory(len(sequences) if prepared else 0) as directory:
             command = [executor, directory, *["prepared"] * prepared]
-            done = subprocess.run(
-                command, input=encode(sequences), capture_output=True, check=True, timeout=timeout, cwd="/"
-            )
-        return decode(done.stdout, prepared=prepared)
+            output = _output(partial(subprocess.run, command, cwd="/"), sequences)
+        return decode(output, len(sequences), prepared=prepared)
 
     return execute
 
 
-def in_sandbox(executor: Path, *, prepared: bool = False, timeout: float = 60.0) -> Execute:
+def in_sandbox(executor: Path, *, prepared: bool = False) -> Execute:
     """Runs in a sandbox of its own, as the same user: in its /tmp, or ``prepared`` on a copy-on-write workspace."""
 
     def execute(sequences: Sequence[Lines]) -> list[list[str]]:
@@ -204,18 +214,22 @@ def in_sandbox(executor: Path, *, prepared: bool = False, timeout: float = 60.0)
             mounts = [pylitebox.Mount(executor.parent, "/opt/differential")]
             if prepared:
                 mounts.append(pylitebox.Mount(directory, "/work", "cow"))
-            done = pylitebox.run(
-                ["/opt/differential/executor", *(["/work", "prepared"] if prepared else ["/tmp"])],
-                mounts=mounts,
-                user=(os.getuid(), os.getgid()),
-                input=encode(sequences),
-                capture_output=True,
-                timeout=timeout,
-                check=True,
-            )
-        return decode(done.stdout, prepared=prepared)
+            command = ["/opt/differential/executor", *(["/work", "prepared"] if prepared else ["/tmp"])]
+            user = (os.getuid(), os.getgid())
+            output = _output(partial(pylitebox.run, command, mounts=mounts, user=user), sequences)
+        return decode(output, len(sequences), prepared=prepared)
 
     return execute
+
+
+def _output(run: Callable[..., Any], sequences: Sequence[Lines]) -> bytes:
+    """What the executor prints within TIMEOUT."""
+    try:
+        output = run(input=encode(sequences), capture_output=True, check=True, timeout=TIMEOUT).stdout
+    except subprocess.TimeoutExpired as late:
+        output = late.output or b""
+    assert isinstance(output, bytes)
+    return output
 
 
 def differences(sides: Sides, sequences: Sequence[Lines]) -> list[Difference]:

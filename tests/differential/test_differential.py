@@ -17,10 +17,12 @@ import pytest
 from tests.differential import strategies
 from tests.differential.sequences import (
     CONSTANTS,
+    KERNEL,
     compile_executor,
     decode,
     differences,
     in_sandbox,
+    kernel_version,
     memory_directory,
     normalize,
     on_host,
@@ -39,6 +41,8 @@ REGRESSIONS = Path(__file__).parent / "regressions"
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Path]:
     need("gcc")
+    if kernel_version() < KERNEL:
+        pytest.skip("the host's kernel is older than the one that ours is compared with")
     try:
         memory_directory()
     except RuntimeError as error:
@@ -119,7 +123,8 @@ def test_times_and_numbers_are_normalized() -> None:
         "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=5.000000000 c=new",
         "process-2 process-3 process-2",
     ]
-    assert decode(b"0 a: 1\n.\n.\n0 b: P:9\n.\n", prepared=False) == [["0 a: 1"], [], ["0 b: process-2"]]
+    assert decode(b"0 a: 1\n.\n.\n0 b: P:9\n.\n", 3, prepared=False) == [["0 a: 1"], [], ["0 b: process-2"]]
+    assert decode(b"0 a: 1\n.\n0 b: 2\n", 3, prepared=False) == [["0 a: 1"], ["(no end)"], ["(not run)"]]
 
 
 def test_constants_have_the_values_of_linux() -> None:
@@ -131,7 +136,7 @@ def test_constants_have_the_values_of_linux() -> None:
 
 
 def test_what_hypothesis_writes_can_be_resolved_and_is_the_same_for_a_seed() -> None:
-    batch = strategies.generate(200, seed=3)
-    assert batch == strategies.generate(200, seed=3)
+    batch = strategies.generate(60, seed=3)
+    assert batch == strategies.generate(60, seed=3)
     assert all(resolve(line) for lines in batch for line in lines)
     assert max(map(len, batch)) > 20
