@@ -39,11 +39,12 @@ def find_change(parent: Process, id_type: int, ident: int, options: int) -> Chan
             continue
         if not options & w.WALL and (child.exit_signal != sg.SIGCHLD) != bool(options & w.WCLONE):
             continue
-        chosen = True
         if child.state == "zombie":
             if options & w.WEXITED:
                 return _reap(child, keep=bool(options & w.WNOWAIT))
-        elif child.state == "stopped" and options & w.WSTOPPED and not child.waited_stop:
+            continue  # it will never do anything else
+        chosen = True
+        if child.state == "stopped" and options & w.WSTOPPED and not child.waited_stop:
             child.waited_stop = not options & w.WNOWAIT
             info = child_info(child, sg.CLD_STOPPED, child.stop_signal)
             return Change(child.pid, w.stopped(child.stop_signal), info, _times(child))

@@ -39,8 +39,13 @@ _STAT_FLAGS = fc.AT_SYMLINK_NOFOLLOW | fc.AT_NO_AUTOMOUNT | fc.AT_EMPTY_PATH
 # -- stat ---------------------------------------------------------------------------------------------------------
 
 
-def _stat(task: Task, dirfd: int, path: bytes | None, flags: int) -> Stat:
-    """The stat of what ``path`` names; a null path is an empty one if AT_EMPTY_PATH says that it may be."""
+def _stat(task: Task, dirfd: int, path: bytes | None, flags: int, known: int) -> Stat:
+    """The stat of what ``path`` names; a null path is an empty one if AT_EMPTY_PATH says that it may be. Of a mere
+    descriptor the other flags are not looked at."""
+    if flags & fc.AT_EMPTY_PATH and not path and dirfd >= 0:
+        return task.files.get(dirfd).stat()
+    if flags & ~known:
+        raise KernelError(E.EINVAL)
     if path:
         at = start(task, dirfd, path)
         return ops.stat(ops.resolve(task, path, at=at, follow=not flags & fc.AT_SYMLINK_NOFOLLOW))
@@ -76,9 +81,7 @@ def pack(s: Stat) -> bytes:
 
 @syscall("newfstatat", x86_64=262, aarch64=79, support=Full, test="test_stat")
 def newfstatat(task: Task, dirfd: DirFd, path: OptionalPath, statbuf: Address, flags: AtFlags) -> Result:
-    if flags & ~_STAT_FLAGS:
-        raise KernelError(E.EINVAL)
-    task.memory.write(statbuf, pack(_stat(task, dirfd, path, flags)))
+    task.memory.write(statbuf, pack(_stat(task, dirfd, path, flags, _STAT_FLAGS)))
     return 0
 
 
@@ -112,15 +115,16 @@ _UNIQUE = 1 << 31  # where unique mount ids begin, so that they are not taken fo
 def statx(task: Task, dirfd: DirFd, path: OptionalPath, flags: AtFlags, mask: StatxMask, buf: Address) -> Result:
     if mask & _STATX_RESERVED or flags & fc.AT_STATX_SYNC_TYPE == fc.AT_STATX_SYNC_TYPE:
         raise KernelError(E.EINVAL)
-    if flags & ~(_STAT_FLAGS | fc.AT_STATX_SYNC_TYPE):
-        raise KernelError(E.EINVAL)
+    known = _STAT_FLAGS | fc.AT_STATX_SYNC_TYPE
     if path:
+        if flags & ~known:
+            raise KernelError(E.EINVAL)
         at = start(task, dirfd, path)
         location = ops.resolve(task, path, at=at, follow=not flags & fc.AT_SYMLINK_NOFOLLOW)
         s = ops.stat(location)
         facts = _mount_facts(location, mask)
     else:
-        s = _stat(task, dirfd, path, flags)
+        s = _stat(task, dirfd, path, flags, known)
         facts = _mount_facts(task.fs.cwd if dirfd == fc.AT_FDCWD else task.files.get(dirfd).location, mask)
     found, mount_id, attributes = facts
     task.memory.write(
