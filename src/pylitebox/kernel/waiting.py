@@ -48,7 +48,7 @@ def find_change(parent: Process, id_type: int, ident: int, options: int) -> Chan
             child.waited_stop = not options & w.WNOWAIT
             info = child_info(child, sg.CLD_STOPPED, child.stop_signal)
             return Change(child.pid, w.stopped(child.stop_signal), info, _times(child))
-        elif child.continued and options & w.WCONTINUED:
+        if child.continued and options & w.WCONTINUED:
             child.continued = bool(options & w.WNOWAIT)
             return Change(child.pid, w.CONTINUED, child_info(child, sg.CLD_CONTINUED, sg.SIGCONT), _times(child))
     if not chosen:
