@@ -228,6 +228,13 @@ def rmdir(who: Who, path: bytes, at: Location | None = None) -> None:
 # -- renaming ---------------------------------------------------------------------------------------------------
 
 
+def check_rename(flags: int) -> None:
+    """EINVAL for flags that don't go together: before anything is looked for."""
+    known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT
+    if flags & ~known or (flags & RENAME_EXCHANGE and flags != RENAME_EXCHANGE):
+        raise KernelError(E.EINVAL)
+
+
 def rename(
     who: Who,
     old: bytes,
@@ -236,10 +243,9 @@ def rename(
     new_at: Location | None = None,
     flags: int = 0,
 ) -> None:
-    """renameat2(2); EINVAL for flags that don't go together."""
+    """renameat2(2)."""
+    check_rename(flags)
     exchange = bool(flags & RENAME_EXCHANGE)
-    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) or (exchange and flags != RENAME_EXCHANGE):
-        raise KernelError(E.EINVAL)
     old_dir, old_name, old_slash = resolve_parent(who, old, at=old_at)
     permission(who.cred, old_dir.inode, MAY_EXEC)
     new_dir, new_name, new_slash = resolve_parent(who, new, at=new_at)

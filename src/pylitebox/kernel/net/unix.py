@@ -338,8 +338,8 @@ class UnixSocket(File):
         files: list[File] = []
         left = size
         for message in islice(messages, 256):
-            # who peeks sees the files of the next message too, even if no byte of it
-            if files or message.cred != first.cred or not (left or peek):
+            # who peeks sees the files of the next message too, even if no byte of it; who reads no byte takes files
+            if files or message.cred != first.cred or (parts and not (left or peek)):
                 break
             part = message.data[message.offset : message.offset + left]
             parts.append(part)

@@ -175,6 +175,7 @@ def mknod(task: Task, path: Path, mode: FileMode, dev: UInt) -> Result:
 
 @syscall("renameat2", x86_64=316, aarch64=276, support=Full, test="test_rename")
 def renameat2(task: Task, olddirfd: DirFd, old: Path, newdirfd: DirFd, new: Path, flags: RenameFlags) -> Result:
+    ops.check_rename(flags)
     old_at = start(task, olddirfd, old)
     try:
         new_at = start(task, newdirfd, new)

@@ -10,6 +10,7 @@ in force until the handler runs, and give it back before they return anything el
 import struct
 
 from pylitebox.abi import errno as E
+from pylitebox.abi.fcntl import O_PATH
 from pylitebox.abi.poll import (
     POLLERR,
     POLLFD,
@@ -26,10 +27,12 @@ from pylitebox.abi.poll import (
 from pylitebox.abi.time import NSEC_PER_SEC, TIMESPEC, TIMEVAL
 from pylitebox.kernel import poll as polling
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.signals import masked
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Blocking, Interrupted, Result
 from pylitebox.north.linux.args import Address, Int, Size, UInt
+from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
 _READ_SET = POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL
@@ -116,6 +119,12 @@ def _finish(task: Task, limit: Limit, call: Blocking) -> Blocking:
 # -- poll ---------------------------------------------------------------------------------------------------------
 
 
+def _polled(task: Task, fd: int) -> File | int:
+    """What to poll: the file, or POLLNVAL where none is open."""
+    file = task.files.files.get(fd)
+    return POLLNVAL if file is None or file.flags & O_PATH else file
+
+
 class _PollSet:
     """The array of struct pollfd of one call."""
 
@@ -126,9 +135,8 @@ class _PollSet:
         self._address = address
         raw = task.memory.read(address, POLLFD.size * count) if count else b""
         self._fds = list(POLLFD.iter_unpack(raw))
-        files = task.files.files
         self.entries: list[polling.Entry] = [
-            (0 if fd < 0 else files.get(fd, POLLNVAL), events | POLLERR | POLLHUP) for fd, events, _ in self._fds
+            (0 if fd < 0 else _polled(task, fd), events | POLLERR | POLLHUP) for fd, events, _ in self._fds
         ]
 
     def store(self, answers: list[int]) -> int:
@@ -208,7 +216,7 @@ class _Selection:
         while asked:
             bit = asked & -asked
             asked ^= bit
-            file = task.files.get(bit.bit_length() - 1)
+            file = opened(task, bit.bit_length() - 1)
             inside = tuple(bool(members & bit) for members in sets)
             events = 0
             for wanted, member in zip(_SETS, inside, strict=True):
