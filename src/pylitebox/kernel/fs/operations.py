@@ -48,6 +48,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import notify
 from pylitebox.kernel.fs.naming import (
     add_name,
+    check_rename,
     link,
     link_location,
     mkdir,
@@ -492,6 +493,7 @@ __all__ = [
     "Location",
     "Time",
     "access",
+    "check_rename",
     "chmod",
     "chown",
     "getxattr",
