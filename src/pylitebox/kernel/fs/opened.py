@@ -47,6 +47,8 @@ class RegularFile(File):
         inode.acquire(write=self.writable)
 
     def read(self, size: int) -> bytes:
+        if self.position + size > MAX_OFFSET:  # rw_verify_area()
+            raise KernelError(E.EINVAL)
         data = self.inode.read_at(size, self.position)
         self.position += len(data)
         if watched and data:
@@ -57,6 +59,8 @@ class RegularFile(File):
         if not data:  # generic_write_checks(): nothing happens, not even to times
             return 0
         position = self.inode.size if self.flags & O_APPEND else self.position
+        if position + len(data) > MAX_OFFSET:
+            raise KernelError(E.EINVAL)
         done = self.inode.write_at(data, position)
         self.position = position + done
         if watched and done:
@@ -64,6 +68,8 @@ class RegularFile(File):
         return done
 
     def pread(self, size: int, offset: int) -> bytes:
+        if offset + size > MAX_OFFSET:
+            raise KernelError(E.EINVAL)
         data = self.inode.read_at(size, offset)
         if watched and data:
             on_file(self, IN_ACCESS)
@@ -72,6 +78,8 @@ class RegularFile(File):
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
         if not data:
             return 0
+        if offset + len(data) > MAX_OFFSET:
+            raise KernelError(E.EINVAL)
         # With O_APPEND Linux appends whatever the offset says (man 2 pwrite, BUGS).
         done = self.inode.write_at(data, self.inode.size if self.flags & O_APPEND else offset)
         if watched and done:
