@@ -18,6 +18,8 @@ from pylitebox.kernel.groups import orphaned_group
 from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
 from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
+from pylitebox.kernel.stops import release
+from pylitebox.kernel.usage import plus, used
 
 if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
@@ -66,6 +68,7 @@ def exit_task(task: Task, code: int) -> None:
     leave_memory(task)
     thread = task.thread
     process.last_uid = task.cred.uid
+    process.used = process.used._replace(switches=process.used.switches + task.switches)
     drop_task(task)
     retarget(process, task, ~0)
     if thread is not None:
@@ -79,7 +82,8 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
     kernel = process.kernel
     was_stopped, process.state = process.state == "stopped", "zombie"
     process.status = status
-    process.used_times = cpu_times(process)
+    process.used = used(process)
+    release(process)
     thread: GuestThread | None = None
     tasks = list(process.tasks.values())
     for task in tasks:
@@ -122,15 +126,6 @@ def undo_semaphores(process: Process) -> None:
         from pylitebox.kernel.ipc.sem import exit_semaphores
 
         exit_semaphores(process)
-
-
-def cpu_times(process: Process) -> tuple[int, int]:
-    """User and system time (ns) that the process has used. A platform tells their sum, which is called user time."""
-    user, system = process.used_times
-    for task in process.tasks.values():
-        if task.thread is not None:
-            return user + task.thread.cpu_time(), system
-    return user, system
 
 
 def _reaper(process: Process) -> Process:
@@ -213,11 +208,7 @@ def reap(process: Process) -> None:
     process.state = "dead"
     parent = process.parent
     if parent is not None:
-        user, system = parent.children_times
-        for more_user, more_system in (process.used_times, process.children_times):
-            user += more_user
-            system += more_system
-        parent.children_times = (user, system)
+        parent.children_used = plus(parent.children_used, plus(process.used, process.children_used))
     unlink(process)
 
 

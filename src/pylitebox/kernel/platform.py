@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
@@ -134,6 +134,25 @@ class MachineContext(Protocol):
         ...
 
 
+class Usage(NamedTuple):
+    """What a thread or a process has used. Times in ns of CPU, sizes in bytes; ``resident`` is the most there was at
+    a time that was looked at."""
+
+    user: int = 0
+    system: int = 0
+    minor_faults: int = 0
+    major_faults: int = 0
+    resident: int = 0
+    switches: int = 0  # voluntary
+
+    @property
+    def total(self) -> int:
+        return self.user + self.system
+
+
+NOTHING = Usage()
+
+
 class GuestThread(Protocol):
     """One guest thread, as the platform holds it. On a platform whose memory the kernel manages, it has ``space``, the
     :class:`AddressSpace` that it runs in: empty after ``new_process``, its parent's or a fork of it after ``clone``."""
@@ -196,8 +215,17 @@ class GuestThread(Protocol):
         """The stack pointer in the call that the thread is in, where the platform knows it (sigaltstack(2)); else 0."""
         ...
 
-    def cpu_time(self) -> int:
-        """Nanoseconds of CPU that the guest process of this thread has used since it was made."""
+    def cpu_time(self, *, alone: bool = False) -> int:
+        """Nanoseconds of CPU that the guest process of this thread has used since it was made; ``alone``: this thread
+        only."""
+        ...
+
+    def usage(self, *, alone: bool = False) -> Usage:
+        """As `cpu_time`, and what else is measured; zero for what isn't."""
+        ...
+
+    def asleep(self) -> bool:
+        """Whether the thread waits in a call that the platform runs itself."""
         ...
 
     def areas(self) -> list[Area]:

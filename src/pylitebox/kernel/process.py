@@ -18,7 +18,6 @@ from pylitebox.kernel.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Creden
 from pylitebox.kernel.descriptors import NR_OPEN, FileTable
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.exit import (
-    cpu_times,
     drop_task,
     end_info,
     exit_process,
@@ -32,6 +31,7 @@ from pylitebox.kernel.exit import (
 from pylitebox.kernel.groups import find, group_members, new_session, set_pgid
 from pylitebox.kernel.signals import recompute
 from pylitebox.kernel.task import Layout, Process, Task
+from pylitebox.kernel.usage import used
 from pylitebox.kernel.wait import Blocking, Wait
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ __all__ = [
     "boot",
     "clone",
     "commit_exec",
-    "cpu_times",
     "create",
     "end_info",
     "exit_process",
@@ -303,7 +302,7 @@ def commit_exec(
     space for the empty one of ``thread`` (from Platform.new_process), which the caller then loads."""
     kernel, process = task.kernel, task.process
     old_thread, blocked = task.thread, task.blocked
-    process.used_times = cpu_times(process)  # the new thread counts from 0
+    process.used, task.switches = used(process), 0  # the new thread counts from 0
     for other in list(process.tasks.values()):
         leave_memory(other)
         if other is not task:

@@ -6,7 +6,8 @@ set on one thread that may take it, and that thread is kicked (or its parked cal
 first and is interrupted if it would go on waiting). So ``signal_pending`` means exactly: a handler is to run at the
 next safe point. Blocked signals stay queued, whatever their action, until the mask lets them through.
 
-A stopped process keeps its parked calls parked; its running threads are kicked and held at their safe points.
+A stopped process keeps its parked calls parked, but for those that a stop interrupts (wait.py); its running threads are
+kicked and held at their safe points (stops.py).
 
 Missing: core dumps (their status bit is never set), per-user accounting of queued signals (the bound is the sandbox's).
 """
@@ -22,6 +23,7 @@ from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.groups import orphaned_group
 from pylitebox.kernel.signal_state import DEFAULT, Action, Actions, PendingSignals, SigInfo
+from pylitebox.kernel.stops import hold, release
 from pylitebox.kernel.wait import Blocking, Interrupted
 
 if TYPE_CHECKING:
@@ -301,18 +303,22 @@ def stop_process(process: Process, signo: int) -> None:
     process.waited_stop = False
     process.continued = False
     for task in process.tasks.values():
-        if task.call is None:
-            process.kernel.kick(task)
+        task.stopped = True
+        if task.wait is not None and task.wait.restart == E.EINTR:
+            process.kernel.scheduler.wake(task)  # a stop interrupts it
+    hold(process)
     _tell_parent(process, sg.CLD_STOPPED, signo)
 
 
 def continue_process(process: Process) -> None:
     """Let a stopped process run again."""
     process.state = "running"
+    sleeping = release(process)
     process.waited_stop = True
     process.continued = True
     for task in tuple(process.tasks.values()):
-        if task.call is None:
+        task.stopped = False
+        if task.call is None and task not in sleeping:
             process.kernel.kick(task)
         recompute(task)
     _tell_parent(process, sg.CLD_CONTINUED, sg.SIGCONT)
@@ -330,8 +336,8 @@ def _tell_parent(process: Process, code: int, status: int) -> None:
 
 def child_info(process: Process, code: int, status: int, signo: int = sg.SIGCHLD) -> SigInfo:
     """The siginfo that tells a parent of a child's change."""
-    user, system = process.used_times
     tick = NSEC_PER_SEC // USER_HZ
+    user, system = process.used.user, process.used.system
     return SigInfo(signo, code, process.pid, process.last_uid, status, utime=user // tick, stime=system // tick)
 
 

@@ -18,6 +18,7 @@ from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.operations import path_of
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOEXEC, MS_NOSUID, Location
+from pylitebox.kernel.usage import used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,7 +314,10 @@ def _state(process: Process, task: Task | None) -> bytes:
     if process.state == "stopped":
         return b"T"
     task = _alive(process, task)
-    return b"R" if task is not None and task.call is None else b"S"
+    if task is None or task.call is not None:
+        return b"S"
+    asleep = task.thread is not None and task is not process.kernel.current and task.thread.asleep()
+    return b"S" if asleep else b"R"
 
 
 _STATES = {b"R": b"R (running)", b"S": b"S (sleeping)", b"T": b"T (stopped)", b"Z": b"Z (zombie)"}
@@ -336,17 +340,17 @@ def _stat(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     layout = process.layout
     pages, _, _ = _sizes(process, task)
     own, _, blocked, ignored, caught = _masks(process, task)
-    user, system = process.used_times
-    child_user, child_system = process.children_times
+    own_use = used_by(task) if task is not None else used(process)
+    children = process.children_used
     low31 = (1 << 31) - 1
     shown = task or process.leader
     head = b"%d (%s) %s " % (shown.tid if shown else process.pid, _name(process, task), _state(process, task))
     fields = (
         process.parent.pid if process.parent else 0, process.pgid, process.sid,
-        0, -1, 0x400000, 0, 0, 0, 0,  # tty, its group, flags, page faults
-        user // _TICK, system // _TICK, child_user // _TICK, child_system // _TICK,
+        0, -1, 0x400000, own_use.minor_faults, children.minor_faults, own_use.major_faults, children.major_faults,
+        own_use.user // _TICK, own_use.system // _TICK, children.user // _TICK, children.system // _TICK,
         20, 0, len(process.tasks), 0, max(0, process.start_time - kernel.boot_ns) // _TICK,
-        pages << 12, pages, rs.RLIM_INFINITY, 0, 0, layout.stack[1], 0, 0,
+        pages << 12, own_use.resident >> 12, rs.RLIM_INFINITY, 0, 0, layout.stack[1], 0, 0,
         own & low31, blocked & low31, ignored & low31, caught & low31,
         0, 0, 0, process.exit_signal or 17, 0, 0, 0, 0, 0, 0,
         0, 0, layout.brk_start, *layout.arg_area, *layout.env_area,
