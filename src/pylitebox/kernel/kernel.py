@@ -92,7 +92,7 @@ class Kernel:
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
         self.current: Task | None = None  # whose call is being answered, or was last (signalfd(2), /proc's state)
-        self.queued_signals = 0  # real-time signals that wait behind one of their number (signals.py)
+        self.queued_signals: dict[int, int] = {}  # by the user they count for (signal_state.py)
         self._last_pid = 1
         self._last_minor = 30  # of file systems; below are the fixed ones of nameless files
         self.init: Process | None = None  # pid 1, the reaper: made by process.boot()

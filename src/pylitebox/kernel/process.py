@@ -116,6 +116,7 @@ def create(
         files.budget = kernel.descriptors
     task = Task(kernel, process.pid, process, cred)
     _enter(parent, process, task)
+    itimers.watch_cpu_limit(process)
     return process, task
 
 
@@ -254,6 +255,7 @@ def _copy_process(task: Task, flags: int) -> Task:
     child = Task(kernel, process.pid, process, task.cred)
     _copy_task(task, child, flags)
     _enter(parent, process, child)
+    itimers.watch_cpu_limit(process)
     return child
 
 

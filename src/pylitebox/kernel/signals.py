@@ -9,7 +9,7 @@ next safe point. Blocked signals stay queued, whatever their action, until the m
 A stopped process keeps its parked calls parked, but for those that a stop interrupts (wait.py); its running threads are
 kicked and held at their safe points (stops.py).
 
-Missing: core dumps (their status bit is never set), per-user accounting of queued signals (the bound is the sandbox's).
+Missing: core dumps (their status bit is never set).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
+from pylitebox.abi.resource import RLIMIT_SIGPENDING
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.groups import orphaned_group
@@ -66,7 +67,8 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
         if first.thread is not None:
             first.thread.attend(waits=True)
     queue = process.pending if task is None else task.pending
-    fits = queue.add(info, process.kernel) or signo < sg.SIGRTMIN
+    limit = process.rlimits[RLIMIT_SIGPENDING][0]
+    fits = queue.add(info, process.kernel, first.cred.uid, limit) or signo < sg.SIGRTMIN
     for waiter in process.tasks.values() if task is None else (task,):
         waiter.signal_queue.wake()
     if task is None:

@@ -359,6 +359,11 @@ def _stat(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     return head + b" ".join(b"%d" % field for field in fields) + b"\n"
 
 
+def _queued(kernel: Kernel, process: Process) -> int:
+    task = _alive(process, None)
+    return kernel.queued_signals.get(task.cred.uid if task is not None else process.last_uid, 0)
+
+
 @entry("status")
 def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     shown = _alive(process, task)
@@ -389,7 +394,7 @@ def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     own, shared, blocked, ignored, caught = _masks(process, task)
     lines += [
         (b"Threads", b"%d" % len(process.tasks)),
-        (b"SigQ", b"%d/%d" % (0, process.rlimits[rs.RLIMIT_SIGPENDING][0])),
+        (b"SigQ", b"%d/%d" % (_queued(kernel, process), process.rlimits[rs.RLIMIT_SIGPENDING][0])),
         (b"SigPnd", b"%016x" % own),
         (b"ShdPnd", b"%016x" % shared),
         (b"SigBlk", b"%016x" % blocked),

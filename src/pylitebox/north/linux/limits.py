@@ -8,6 +8,7 @@ from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.itimers import watch_cpu_limit
 from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.usage import used, used_by
 from pylitebox.kernel.wait import Result
@@ -18,7 +19,10 @@ from pylitebox.north.linux.waiting import pack_rusage
 
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
-_GAP = "only RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
+_GAP = (
+    "RLIMIT_AS, DATA, RSS, MEMLOCK, RTTIME, LOCKS are kept, not enforced (native: --memory bounds the address space); "
+    "RLIMIT_STACK at exec only; RLIMIT_CORE: there are no core files"
+)
 
 
 def _read_limit(task: Task, address: int) -> tuple[int, int]:
@@ -42,6 +46,8 @@ def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) ->
     if hard > old_hard and not task.cred.capable(CAP_SYS_RESOURCE):
         raise KernelError(E.EPERM)
     process.rlimits[resource] = limit
+    if resource == rl.RLIMIT_CPU:
+        watch_cpu_limit(process)
     if resource == rl.RLIMIT_NOFILE:
         process.files.limit = soft
         for other in process.tasks.values():

@@ -195,7 +195,7 @@ def _own_info(task: Task, signo: int, code: int) -> SigInfo:
 
 def _send(task: Task, target: Process, info: SigInfo) -> None:
     ks.check_kill(task, target, info.signo)
-    if info.signo and not ks.post_process(target, info) and info.code not in {sg.SI_USER, sg.SI_TKILL}:
+    if info.signo and not ks.post_process(target, info) and info.code != sg.SI_USER:
         raise KernelError(E.EAGAIN)
 
 
@@ -237,7 +237,7 @@ def _send_thread(task: Task, tgid: int, tid: int, info: SigInfo) -> int:
             return 0
         raise KernelError(E.ESRCH)
     ks.check_kill(task, target.process, info.signo)
-    if info.signo and not ks.post_task(target, info) and info.code != sg.SI_TKILL:
+    if info.signo and not ks.post_task(target, info):
         raise KernelError(E.EAGAIN)
     return 0
 

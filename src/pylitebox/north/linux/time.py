@@ -156,12 +156,33 @@ def nanosleep(task: Task, request: Address, remain: Address) -> Result:
     return _sleep(task, task.kernel.now() + duration, remain, ERESTART_RESTARTBLOCK)
 
 
-@syscall("clock_nanosleep", x86_64=230, aarch64=115, support=Partial("CPU clocks: EOPNOTSUPP"), native="clocks 0 to 11")
+def _cpu_sleep(task: Task, read: Callable[[], int], deadline: int, remain: int, restart: int) -> Blocking:
+    """Sleep until a clock of CPU time has got to ``deadline``."""
+    try:
+        while (left := deadline - read()) > 0:
+            yield Wait(deadline=task.kernel.now() + itimers.cpu_delay(task.kernel, left), restart=restart)
+    except Interrupted:
+        if remain:
+            write_timespec(task, remain, max(0, deadline - read()))
+        raise
+    return 0
+
+
+@syscall("clock_nanosleep", x86_64=230, aarch64=115, support=Full, test="test_time", native="clocks 0 to 11")
 def clock_nanosleep(task: Task, clock: ClockId, flags: Int, request: Address, remain: Address) -> Result:
-    if clock not in _SLEEP_CLOCKS:
+    read = cpu_clock(task, clock)
+    if read is None and clock not in _SLEEP_CLOCKS:
         read_clock(task, clock)
         raise KernelError(E.EOPNOTSUPP)
+    if clock == tm.CLOCK_THREAD_CPUTIME_ID:
+        raise KernelError(E.EOPNOTSUPP)
     duration = read_timespec(task, request)
+    if read is not None:
+        if clock & 4 and ~clock >> 3 in {0, task.tid}:
+            raise KernelError(E.EINVAL)  # its own time stands still while it sleeps
+        if flags & tm.TIMER_ABSTIME:
+            return _cpu_sleep(task, read, duration, 0, ERESTARTNOHAND)
+        return _cpu_sleep(task, read, read() + duration, remain, ERESTART_RESTARTBLOCK)
     if flags & tm.TIMER_ABSTIME:
         deadline = duration - read_clock(task, clock) + task.kernel.now()
         return _sleep(task, deadline, 0, ERESTARTNOHAND)
@@ -178,16 +199,13 @@ def _pack_itimer(state: tuple[int, int]) -> bytes:
     return tm.ITIMERVAL.pack(interval // _SECOND, interval % _SECOND // 1000, value // _SECOND, value % _SECOND // 1000)
 
 
-_ITIMER_GAP = "ITIMER_VIRTUAL and ITIMER_PROF run in real time"
-
-
-@syscall("getitimer", x86_64=36, aarch64=102, support=Partial(_ITIMER_GAP))
+@syscall("getitimer", x86_64=36, aarch64=102, support=Full, test="test_time")
 def getitimer(task: Task, which: Int, address: Address) -> Result:
     task.memory.write(address, _pack_itimer(itimers.get_itimer(task.process, which)))
     return 0
 
 
-@syscall("setitimer", x86_64=38, aarch64=103, support=Partial(_ITIMER_GAP))
+@syscall("setitimer", x86_64=38, aarch64=103, support=Full, test="test_time")
 def setitimer(task: Task, which: Int, new: Address, old: Address) -> Result:
     interval, value = _read_timevals(task, new) if new else (0, 0)
     before = itimers.set_itimer(task.process, which, value, interval)
@@ -215,7 +233,7 @@ _ITIMERSPEC = struct.Struct("<qqqq")
     "timer_create",
     x86_64=222,
     aarch64=107,
-    support=Partial("timers on CPU clocks run in real time; alarm clocks: EPERM"),
+    support=Partial("alarm clocks: EPERM"),
 )
 def timer_create(task: Task, clock: ClockId, event: Address, address: Address) -> Result:
     process = task.process
@@ -236,7 +254,7 @@ def timer_create(task: Task, clock: ClockId, event: Address, address: Address) -
             raise KernelError(E.EINVAL)
         if notify != itimers.SIGEV_NONE and not 1 <= signo <= sg.NSIG:
             raise KernelError(E.EINVAL)
-    ident = itimers.create_timer(process, clock, notify, signo, value, target)
+    ident = itimers.create_timer(process, clock, notify, signo, value, target, cpu_clock(task, clock))
     try:
         task.memory.write(address, ident.to_bytes(4, "little"))
     except KernelError:
@@ -250,14 +268,14 @@ def _pack_itimerspec(state: tuple[int, int]) -> bytes:
     return _ITIMERSPEC.pack(*divmod(interval, _SECOND), *divmod(value, _SECOND))
 
 
-@syscall("timer_settime", x86_64=223, aarch64=110, support=Partial("timers on CPU clocks run in real time"))
+@syscall("timer_settime", x86_64=223, aarch64=110, support=Full, test="test_time")
 def timer_settime(task: Task, ident: Int, flags: Int, new: Address, old: Address) -> Result:
     if not new:
         raise KernelError(E.EINVAL)
     interval, value = read_timespec(task, new), read_timespec(task, new + 16 & (1 << 64) - 1)
     timer = itimers.find_timer(task.process, ident)
     before = timer.timer.remaining()
-    now = task.kernel.now()
+    now = timer.timer.now()
     if not value:
         timer.timer.set(0, 0)
     elif flags & tm.TIMER_ABSTIME:
@@ -269,7 +287,7 @@ def timer_settime(task: Task, ident: Int, flags: Int, new: Address, old: Address
     return 0
 
 
-@syscall("timer_gettime", x86_64=224, aarch64=108, support=Partial("timers on CPU clocks run in real time"))
+@syscall("timer_gettime", x86_64=224, aarch64=108, support=Full, test="test_time")
 def timer_gettime(task: Task, ident: Int, address: Address) -> Result:
     timer = itimers.find_timer(task.process, ident)
     task.memory.write(address, _pack_itimerspec(timer.timer.remaining()))
