@@ -317,7 +317,7 @@ def test_resethand_and_nodefer(bench: Bench, guest: Guest) -> None:
     guest("kill", guest.task.process.pid, sg.SIGUSR1)
     Context(guest).safe_point()
     assert guest.task.blocked == 0
-    assert guest.task.process.actions.get(sg.SIGUSR1) == ks.DEFAULT
+    assert guest.task.process.actions.get(sg.SIGUSR1).handler == sg.SIG_DFL
 
 
 # -- faults ---------------------------------------------------------------------------------------------------

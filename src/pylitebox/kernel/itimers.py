@@ -22,6 +22,7 @@ from pylitebox.kernel.usage import cpu_time, user_time
 
 if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.signal_state import PendingSignals
     from pylitebox.kernel.task import Process
     from pylitebox.kernel.timers import Timer
 
@@ -185,7 +186,7 @@ def _cpu_limit_reached(process: Process) -> None:
 class PosixTimer:
     """One timer of timer_create(2). ``target`` is a thread id for SIGEV_THREAD_ID, else 0."""
 
-    __slots__ = ("clock", "ident", "info", "notify", "process", "signo", "target", "timer", "value")
+    __slots__ = ("_overrun", "clock", "ident", "info", "notify", "process", "signo", "target", "timer", "value")
 
     def __init__(
         self,
@@ -206,7 +207,18 @@ class PosixTimer:
         self.value = value
         self.target = target
         self.info: SigInfo | None = None  # the signal that was sent last
+        self._overrun = 0  # of the one before it
         self.timer = IntervalTimer(process.kernel, self._fire, read)
+
+    def overrun(self) -> int:
+        """The overruns of the signal that was taken last (man 2 timer_getoverrun)."""
+        if self.info is None:
+            return 0
+        return self._overrun if self._queue().holds(self.info) else self.info.overrun
+
+    def _queue(self) -> PendingSignals:
+        task = self.process.tasks.get(self.target) if self.target else None
+        return task.pending if task is not None else self.process.pending
 
     def _fire(self, missed: int) -> None:
         if self.notify == SIGEV_NONE:
@@ -214,10 +226,11 @@ class PosixTimer:
         task = self.process.tasks.get(self.target) if self.target else None
         if self.target and task is None:
             return
-        queue = task.pending if task is not None else self.process.pending
-        if self.info is not None and queue.holds(self.info):
+        if self.info is not None and self._queue().holds(self.info):
             self.info.overrun = min(self.info.overrun + missed + 1, DELAYTIMER_MAX)
             return
+        if self.info is not None:
+            self._overrun = self.info.overrun
         self.info = SigInfo(self.signo, sg.SI_TIMER, value=self.value, timer=self.ident, overrun=missed)
         if task is not None:
             post_task(task, self.info)

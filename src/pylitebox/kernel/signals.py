@@ -114,8 +114,9 @@ def force(task: Task, info: SigInfo) -> None:
     default."""
     signo = info.signo
     blocked = task.blocked >> (signo - 1) & 1
-    if blocked or task.process.actions.get(signo).handler == sg.SIG_IGN:
-        set_action(task, signo, DEFAULT)
+    action = task.process.actions.get(signo)
+    if blocked or action.handler == sg.SIG_IGN:
+        set_action(task, signo, action._replace(handler=sg.SIG_DFL))
         task.blocked &= ~sg.bit(signo)
     post_task(task, info)
 
@@ -183,7 +184,7 @@ def next_signal(task: Task) -> tuple[SigInfo, Action] | None:
         info = queue.take(signo, process.kernel)
         if action.handler > sg.SIG_IGN:
             if action.flags & sg.SA_RESETHAND:
-                set_action(task, signo, DEFAULT)
+                set_action(task, signo, action._replace(handler=sg.SIG_DFL))
             return info, action
         if not _default(process, info, action.handler):
             task.signal_pending = False

@@ -296,8 +296,7 @@ def timer_gettime(task: Task, ident: Int, address: Address) -> Result:
 
 @syscall("timer_getoverrun", x86_64=225, aarch64=109, support=Full, test="test_time")
 def timer_getoverrun(task: Task, ident: Int) -> Result:
-    info = itimers.find_timer(task.process, ident).info
-    return info.overrun if info is not None else 0
+    return itimers.find_timer(task.process, ident).overrun()
 
 
 @syscall("timer_delete", x86_64=226, aarch64=111, support=Full, test="test_time")
