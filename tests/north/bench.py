@@ -119,7 +119,7 @@ class BenchThread:
     def asleep(self) -> bool:
         return False
 
-    def areas(self) -> list[object]:
+    def areas(self, *, detailed: bool = False) -> list[object]:
         return list(self.memory.areas())
 
     def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:

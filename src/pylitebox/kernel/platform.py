@@ -228,8 +228,9 @@ class GuestThread(Protocol):
         """Whether the thread waits in a call that the platform runs itself."""
         ...
 
-    def areas(self) -> list[Area]:
-        """What is mapped in this thread's address space, lowest first (for /proc/PID/maps)."""
+    def areas(self, *, detailed: bool = False) -> list[Area]:
+        """What is mapped in this thread's address space, lowest first (for /proc/PID/maps); ``detailed``: with what
+        /proc/PID/smaps says of each."""
         ...
 
 
@@ -263,7 +264,7 @@ class Unmap:
 class Area:
     """One mapped range; ``source`` identifies a mapped file by (device, inode) of its MapSource, else None."""
 
-    __slots__ = ("end", "name", "offset", "prot", "shared", "source", "start")
+    __slots__ = ("details", "end", "name", "offset", "prot", "shared", "source", "start")
 
     def __init__(
         self, start: int, end: int, prot: int, *, shared: bool, offset: int, source: tuple[int, int] | None, name: str
@@ -275,6 +276,7 @@ class Area:
         self.offset = offset
         self.source = source
         self.name = name
+        self.details: list[bytes] = []  # lines of smaps
 
 
 class MapSource(Protocol):

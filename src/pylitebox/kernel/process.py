@@ -250,6 +250,7 @@ def _copy_process(task: Task, flags: int) -> Task:
     process.rlimits = list(old.rlimits)
     process.attention = old.attention
     process.no_new_privs, process.dumpable, process.persona = old.no_new_privs, old.dumpable, old.persona
+    process.oom_score_adj = old.oom_score_adj
     process.exit_signal = old.exit_signal if flags & sd.CLONE_PARENT else flags & sd.CSIGNAL
     process.vforked = bool(flags & sd.CLONE_VFORK)
     child = Task(kernel, process.pid, process, task.cred)

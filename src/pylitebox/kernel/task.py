@@ -202,6 +202,7 @@ class Process:
         "layout",
         "name",
         "no_new_privs",
+        "oom_score_adj",
         "parent",
         "pdeathsig",
         "pending",
@@ -260,6 +261,7 @@ class Process:
         self.itimers: dict[int, object] = {}
         self.posix_timers: dict[int, object] = {}
         self.no_new_privs = False
+        self.oom_score_adj = 0
         self.dumpable = 1
         self.subreaper = False
         self.pdeathsig = 0

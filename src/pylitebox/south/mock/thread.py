@@ -211,7 +211,7 @@ class MockThread:
     def asleep(self) -> bool:
         return False
 
-    def areas(self) -> list[Area]:
+    def areas(self, *, detailed: bool = False) -> list[Area]:
         return self.space.areas()
 
     # -- running ----------------------------------------------------------------------------------------------

@@ -375,20 +375,26 @@ class NativeThread:
         finally:
             os.close(fd)
 
-    def areas(self) -> list[Area]:
+    def areas(self, *, detailed: bool = False) -> list[Area]:
         if self.process is None:
             return []
-        areas = []
+        areas: list[Area] = []
         try:
-            with open(f"/proc/{self.process.tgid}/maps", "rb") as file:
+            with open(f"/proc/{self.process.tgid}/{'smaps' if detailed else 'maps'}", "rb") as file:
                 lines = file.read().splitlines()
         except OSError:
             return []
+        shown = False
         for line in lines:
             fields = line.split(None, 5)
+            if fields[0].endswith(b":"):
+                if shown:
+                    areas[-1].details.append(line)
+                continue
             low, _, high = fields[0].partition(b"-")
             start, end = int(low, 16), int(high, 16)
-            if STUB_BASE <= start < STUB_END:
+            shown = not STUB_BASE <= start < STUB_END
+            if not shown:
                 continue
             mode, inode = fields[1], int(fields[4])
             prot = (
