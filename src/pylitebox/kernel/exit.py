@@ -43,6 +43,8 @@ def drop_task(task: Task) -> None:
         task.files = process.files
     task.thread = None
     task.memory = NO_MEMORY
+    if task.exit_queue is not None:
+        task.exit_queue.wake()
 
 
 def leave_memory(task: Task) -> None:

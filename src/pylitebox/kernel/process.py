@@ -154,7 +154,7 @@ def check_clone_flags(flags: int) -> None:
         raise KernelError(E.EINVAL)
     if flags & sd.CLONE_THREAD and flags & (sd.CLONE_NEWUSER | sd.CLONE_NEWPID):
         raise KernelError(E.EINVAL)
-    if flags & sd.CLONE_PIDFD and flags & (sd.CLONE_DETACHED | sd.CLONE_PARENT_SETTID | sd.CLONE_THREAD):
+    if flags & sd.CLONE_PIDFD and flags & (sd.CLONE_DETACHED | sd.CLONE_PARENT_SETTID):
         raise KernelError(E.EINVAL)
     if flags & _NAMESPACES:
         raise KernelError(E.EPERM)
@@ -178,7 +178,7 @@ def clone(task: Task, flags: int, stack: int, parent_tid: int, child_tid: int, t
         if flags & sd.CLONE_PARENT_SETTID:
             task.memory.write(parent_tid, child.tid.to_bytes(4, "little"))
         if flags & sd.CLONE_PIDFD:
-            pidfd = _install_pidfd(task, child.process, parent_tid)
+            pidfd = _install_pidfd(task, child, parent_tid, thread=bool(flags & sd.CLONE_THREAD))
         return task.thread.clone(child, flags)
     except KernelError:
         if pidfd >= 0:
@@ -187,10 +187,10 @@ def clone(task: Task, flags: int, stack: int, parent_tid: int, child_tid: int, t
         raise
 
 
-def _install_pidfd(task: Task, process: Process, address: int) -> int:
+def _install_pidfd(task: Task, child: Task, address: int, *, thread: bool) -> int:
     from pylitebox.kernel.pidfd import PidFile
 
-    fd = task.files.install(PidFile(process), cloexec=True)
+    fd = task.files.install(PidFile(child.process, child if thread else None), cloexec=True)
     try:
         task.memory.write(address, fd.to_bytes(4, "little"))
     except KernelError:
@@ -251,6 +251,7 @@ def _copy_process(task: Task, flags: int) -> Task:
     process.attention = old.attention
     process.no_new_privs, process.dumpable, process.persona = old.no_new_privs, old.dumpable, old.persona
     process.oom_score_adj = old.oom_score_adj
+    process.thp_disable, process.mce_kill = old.thp_disable, old.mce_kill
     process.exit_signal = old.exit_signal if flags & sd.CLONE_PARENT else flags & sd.CSIGNAL
     process.vforked = bool(flags & sd.CLONE_VFORK)
     child = Task(kernel, process.pid, process, task.cred)

@@ -93,6 +93,7 @@ class Task:
         "call",
         "clear_child_tid",
         "cred",
+        "exit_queue",
         "exiting",
         "files",
         "fs",
@@ -151,6 +152,7 @@ class Task:
         self.altstack: tuple[int, int, int] = (0, 2, 0)  # sp, flags (SS_DISABLE), size
         self.interrupted: int | None = None  # restart code of the call that just ended with EINTR
         self.exiting = False
+        self.exit_queue: WaitQueue | None = None  # woken when this thread ends, once there is a pidfd of it
         # set by the dispatcher for restarts and traces
         self.syscall_number = 0
         self.syscall_args: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
@@ -200,6 +202,7 @@ class Process:
         "kernel",
         "last_uid",
         "layout",
+        "mce_kill",
         "name",
         "no_new_privs",
         "oom_score_adj",
@@ -220,6 +223,7 @@ class Process:
         "stop_signal",
         "subreaper",
         "tasks",
+        "thp_disable",
         "used",
         "vfork_queue",
         "vforked",
@@ -262,6 +266,8 @@ class Process:
         self.posix_timers: dict[int, object] = {}
         self.no_new_privs = False
         self.oom_score_adj = 0
+        self.thp_disable = False
+        self.mce_kill = 2  # PR_MCE_KILL_DEFAULT
         self.dumpable = 1
         self.subreaper = False
         self.pdeathsig = 0
