@@ -198,3 +198,27 @@ def test_queued_signals_count_for_their_user(bench: Bench, guest: Guest) -> None
     waited = bytearray(128)
     assert guest("rt_sigtimedwait", sg.bit(40).to_bytes(8, "little"), waited, 0, 8) == 40
     assert guest("rt_sigqueueinfo", pid, 40, info) == 0
+
+
+def test_a_signal_that_continues_a_process_into_its_end_counts_for_nobody(bench: Bench, guest: Guest) -> None:
+    pid = guest("fork")
+    assert isinstance(pid, int)
+    child = bench.kernel.processes[pid]
+    for signo in (sg.SIGSTOP, sg.SIGTERM, sg.SIGCONT):
+        assert guest("kill", pid, signo) == 0
+    assert child.status == sg.SIGTERM
+    assert bench.kernel.queued_signals == {}
+
+
+def test_a_signal_to_a_group_counts_for_each(bench: Bench, guest: Guest) -> None:
+    mask = sg.bit(40).to_bytes(8, "little")
+    guest("rt_sigprocmask", sg.SIG_BLOCK, mask, 0, 8)
+    children = [guest("fork") for _ in range(3)]
+    assert guest("kill", 0, 40) == 0
+    assert bench.kernel.queued_signals == {0: 4}
+    for pid in children:
+        assert isinstance(pid, int)
+        assert guest("kill", pid, sg.SIGKILL) == 0
+    assert bench.kernel.queued_signals == {0: 1}
+    assert guest("rt_sigtimedwait", mask, 0, 0, 8) == 40
+    assert bench.kernel.queued_signals == {}

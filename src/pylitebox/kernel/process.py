@@ -274,6 +274,7 @@ def forget_clone(child: Task) -> None:
     drop_task(child)
     if child.tid == process.pid:
         process.state = "dead"
+        process.pending.discard(~0, process.kernel)
         process.files.release()
         release_shared(process)
         unlink(process)

@@ -57,6 +57,12 @@ class SigInfo:
         self.raw = raw
         self.owner = -1
 
+    def copy(self) -> SigInfo:
+        new = SigInfo(self.signo)
+        for name in SigInfo.__slots__:
+            setattr(new, name, getattr(self, name))
+        return new
+
     def __repr__(self) -> str:
         return f"<{sg.name(self.signo)} code {self.code} from {self.pid}>"
 
@@ -149,6 +155,8 @@ class PendingSignals:
                     return False
                 info = SigInfo(signo)
             else:
+                if info.owner >= 0:  # it is queued for another of a group already
+                    info = info.copy()
                 kernel.queued_signals[owner] = count + 1
                 info.owner = owner
         if queue is None:

@@ -60,6 +60,8 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
         _end(process, signo)
         return True
     _prepare(process, signo)
+    if process.state == "zombie" or (task is not None and task.exiting):
+        return True  # it was continued, and ended by what had waited for that
     if not first.blocked >> (signo - 1) & 1 and process.actions.ignored(signo):
         return True
     if not process.attention:  # before any mask is looked at
