@@ -19,7 +19,7 @@ static void compute(long ms) { // in user mode
     while (cpu_ms(CLOCK_THREAD_CPUTIME_ID) < end)
         for (volatile int i = 0; i < 20000; i++) {}
 }
-static const char *about(long ms, long wanted) { return ms >= wanted - 15 && ms <= wanted + 100 ? "as asked" : "wrong"; }
+static const char *about(long ms, long wanted) { return ms >= wanted - 15 && ms <= wanted + 400 ? "as asked" : "wrong"; }
 
 static void timers(void) {
     for (int which = ITIMER_VIRTUAL; which <= ITIMER_PROF; which++) {
@@ -85,13 +85,13 @@ static void children(void) {
     SHOW(usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000);
     SHOW(wait4(pid, NULL, 0, &usage) == pid);
     long ms = usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000;
-    SHOW(ms >= 100 && ms < 400);
+    SHOW(ms >= 50 && ms < 800);
     SHOW(usage.ru_maxrss >= 16384);
     SHOW(usage.ru_minflt > 0);
     getrusage(RUSAGE_CHILDREN, &usage);
     SHOW(usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 == ms);
     times(&tms);
-    SHOW(tms.tms_cutime >= 10 && tms.tms_cutime <= 40);
+    SHOW(tms.tms_cutime >= 5 && tms.tms_cutime <= 80);
     getrusage(RUSAGE_SELF, &usage);
     SHOW(usage.ru_maxrss > 500), SHOW(usage.ru_minflt > 0), SHOW(usage.ru_nvcsw > 0);
     SHOW(tms.tms_utime > 0);
@@ -104,7 +104,7 @@ static void children(void) {
     }
     getrusage(RUSAGE_SELF, &usage);
     SHOW(usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000 - before.ru_stime.tv_sec * 1000 -
-             before.ru_stime.tv_usec / 1000 > 100);
+             before.ru_stime.tv_usec / 1000 > 50);
 }
 
 static void limits(void) {
