@@ -52,7 +52,7 @@ static void timers(void) {
     }
 }
 
-static void *busy(void *argument) { compute(150); return argument; }
+static void *busy(void *argument) { compute(600); return argument; } // longer than anyone waits for it
 
 static void sleeps(void) {
     pthread_t thread;
