@@ -216,7 +216,7 @@ class MemoryFile(MemoryInode):
 
     @property
     def blocks(self) -> int:
-        return self.content.charged >> 9
+        return self.content.blocks
 
     def read_at(self, size: int, offset: int) -> bytes:
         if self.atime_ns <= self.mtime_ns:
