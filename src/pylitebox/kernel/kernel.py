@@ -14,6 +14,7 @@ from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
 from pylitebox.kernel.fs.mapped import MappedFiles
+from pylitebox.kernel.fs.shared import SharedContents
 from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
@@ -77,6 +78,7 @@ class Kernel:
         self.nameless: NamelessFs | None = None  # where pipes and sockets are, if anybody asks
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
+        self.shared_contents = SharedContents()
         self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.file_names = Budget(self.limits.memory_file_names)

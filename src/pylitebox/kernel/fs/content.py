@@ -3,8 +3,9 @@
 Bytes live in chunks of 64 KiB that exist only where something was written; within a chunk it is noted which pages never
 were, so that holes are told by the page, as on Linux. A content may stand on a *backing* file
 (the lower layer of an overlay): what no chunk covers is then read from it, and a chunk is copied when it is first
-written to. When the file is to be mapped, all of it moves into one shared buffer, for good, so that mappings and
+written to. When the file is to be mapped, all of it moves into one shared buffer, so that mappings and
 read(2)/write(2) see the same bytes; a buffer counts with its whole size, since a guest can fill its holes unseen.
+Whoever knows that nobody maps it can take it back (shared.py).
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Content:
     """One file's bytes. ``charged`` are the bytes counted against the budget, ``size`` is the file's length."""
 
     __slots__ = (
+        "__weakref__",
         "_backing",
         "_backing_size",
         "_budget",
@@ -390,6 +392,24 @@ class Content:
         return self._order
 
     # -- sharing ----------------------------------------------------------------------------------------------
+
+    @property
+    def shared(self) -> SharedBuffer | None:
+        """The buffer that holds the bytes, if one does."""
+        return self._buffer
+
+    def unshare(self) -> None:
+        """Let chunks hold the bytes again; nobody maps the buffer any more."""
+        buffer = self._buffer
+        if buffer is None:
+            return
+        for index in range((self.size + CHUNK - 1) // CHUNK):
+            data = buffer.read_at(min(CHUNK, self.size - index * CHUNK), index * CHUNK).rstrip(b"\0")
+            if data:
+                self._chunks[index] = bytearray(data)
+        self._buffer = None
+        buffer.close()
+        self._refund(self.charged - sum(_pages(len(chunk)) for chunk in self._chunks.values()))
 
     def share(self, platform: Platform, name: str) -> SharedBuffer:
         """The buffer that holds the bytes from now on."""
