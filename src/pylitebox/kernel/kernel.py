@@ -70,6 +70,7 @@ class Kernel:
         self.scheduler = Scheduler(self.timers, self.finish)
         self.processes: dict[int, Process] = {}  # by pid, zombies included
         self.tasks: dict[int, Task] = {}  # by tid
+        self.stopped: set[Process] = set()  # few or none, while processes end by the thousand
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.unix = UnixState(self.limits.socket_bytes)

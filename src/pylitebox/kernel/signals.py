@@ -297,6 +297,7 @@ def stop_process(process: Process, signo: int) -> None:
     if process.state != "running":
         return
     process.state = "stopped"
+    process.kernel.stopped.add(process)
     process.stop_signal = signo
     process.waited_stop = False
     process.continued = False
@@ -309,6 +310,7 @@ def stop_process(process: Process, signo: int) -> None:
 def continue_process(process: Process) -> None:
     """Let a stopped process run again."""
     process.state = "running"
+    process.kernel.stopped.discard(process)
     process.waited_stop = True
     process.continued = True
     for task in tuple(process.tasks.values()):
