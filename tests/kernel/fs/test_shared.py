@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,10 +41,12 @@ class Narrow(Platform):
 
 
 @pytest.fixture
-def tree() -> Tree:
+def tree() -> Iterator[Tree]:
     tree = Tree()
-    tree.platform = tree.kernel.platform = Narrow()  # type: ignore[assignment]
-    return tree
+    tree.platform = tree.kernel.platform = narrow = Narrow()  # type: ignore[assignment]
+    yield tree
+    for buffer in tuple(narrow.open):
+        buffer.close()
 
 
 def make(tree: Tree, name: bytes, data: bytes = b"data") -> Any:
