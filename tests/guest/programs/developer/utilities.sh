@@ -6,7 +6,7 @@ nice -n 5 nice; setsid -w sh -c 'exit 6'; echo $?
 env -i A=1 sh -c 'echo $A $B'; stdbuf -oL printf 'a\nb\n' | head -1
 mkfifo p; (exec 3<> p; echo one >&3; read x <&3; echo $x)
 seq 3 | tee a b > c; paste a b c; join <(seq 3) <(seq 2 4); seq 6 | pr -2 -t | tr -s ' \t'
-: > log; (sleep 0.1; echo line >> log; sleep 0.5) & tail -f -s 0.05 --pid=$! log 2> /dev/null
+: > log; (sleep 0.1; echo line >> log; sleep 0.5) & tail -f ---disable-inotify -s 0.05 --pid=$! log
 tail -c 5 log; truncate -s 0 log; tail -n 1 log
 getopt -o ab: --long long -- -a -b x --long y; tty; echo $?
 awk 'BEGIN { while (("seq 30" | getline l) > 0) n++; print n > 0; "date +%Y" | getline y; print (y > 2000) }'; cat 0
