@@ -39,6 +39,7 @@ PACKAGES = {
     "g++": "g++", "git": "git", "jq": "jq", "less": "less", "more": "util-linux", "ninja": "ninja-build",
     "openssl": "openssl", "patch": "patch", "rsync": "rsync", "sqlite3": "sqlite3", "strings": "binutils",
     "tclsh": "tcl", "unzip": "unzip", "vim": "vim-nox", "xxd": "xxd", "zip": "zip", "zstd": "zstd",
+    "node": "nodejs", "go": "golang-go", "java": "default-jdk-headless", "javac": "default-jdk-headless",
 }  # fmt: skip
 
 

@@ -152,6 +152,18 @@ def test_a_backing_file_that_must_wait() -> None:
     assert backing.users == 0  # all of it is copied: nothing is read from it any more
 
 
+def test_a_read_waits_rather_than_end_early() -> None:
+    backing: Any = Backing(b"a" * (2 * CHUNK))
+    content = Content(Budget(4 * CHUNK), backing, 2 * CHUNK)
+    content.write_at(b"b" * CHUNK, 0)
+    backing.blocked = True
+    assert content.read_at(CHUNK, 0) == b"b" * CHUNK
+    with pytest.raises(WouldBlock):
+        content.read_at(20, CHUNK - 10)
+    backing.blocked = False
+    assert content.read_at(20, CHUNK - 10) == b"b" * 10 + b"a" * 10
+
+
 def test_mapped_bytes_are_the_same_bytes() -> None:
     content = Content(Budget(LIMIT))
     content.write_at(b"before", 0)

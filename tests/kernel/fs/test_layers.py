@@ -229,6 +229,32 @@ def test_reads_that_must_wait_are_finished_by_a_worker(top: Path, monkeypatch: p
     file.close()
 
 
+def test_reads_are_not_cut_where_the_page_cache_ends(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(256)) * 50
+    (top / "file").write_bytes(data)
+    workers = Workers(1)
+    file = open_tree(top, workers).open(b"file")
+
+    def one_page(fd: int, buffers: list[bytearray], offset: int, flags: int) -> int:
+        part = data[offset : min(offset + len(buffers[0]), (offset // 4096 + 1) * 4096)]
+        buffers[0][: len(part)] = part
+        return len(part)
+
+    monkeypatch.setattr(os, "preadv", one_page)
+    assert file.read_at(96, 4000) == data[4000:4096]
+    for size in (200, 9000):  # two readers at one offset, each with its own idea of how much
+        with pytest.raises(WouldBlock):
+            file.read_at(size, 4000)
+    while len(file._results) < 2:
+        assert select.select([workers._wake_read], [], [], 10)[0]
+        workers.deliver()
+    assert (file.read_at(9000, 4000), file.read_at(200, 4000)) == (data[4000:], data[4000:4200])
+    assert file.read_at(5000, 12288) == data[12288:]
+    file.close()
+    for fd in workers.descriptors():
+        os.close(fd)
+
+
 # -- the layer above --------------------------------------------------------------------------------------------
 
 

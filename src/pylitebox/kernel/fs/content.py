@@ -14,7 +14,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
-from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.errors import KernelError, WouldBlock
 
 if TYPE_CHECKING:
     from pylitebox.kernel.platform import Platform, SharedBuffer
@@ -124,6 +124,8 @@ class Content:
             step = min(CHUNK - start, size)
             try:
                 parts.append(self._piece(index, start, step))
+            except WouldBlock:  # for a disk: the pieces so far will be there, and less than all means the end
+                raise
             except KernelError:
                 if parts:
                     break
