@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 PYTHON = "/usr/bin/python3"
 TIMEOUT = 120
+#: All that is kept of the environment: a sandbox has none of it, and it would slow down the host's programs alone (node
+#: loads certificates that a variable names).
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ MEASUREMENTS = [
     Measurement("fork+wait", ("fork", "100"), most_ratio=2.5),
     Measurement("spawn /bin/true", ("spawn", "50", "/bin/true"), most_ratio=2.5),
     Measurement("python3 -c pass", ("spawn", "5", PYTHON, "-c", "pass"), most_ratio=2),
+    Measurement("node -e 0", ("spawn", "3", "/usr/bin/node", "-e", "0"), most_ratio=2.5),
+    Measurement("java -version", ("spawn", "3", "/usr/bin/java", "-version")),
+    Measurement("ruby -e 0", ("spawn", "3", "/usr/bin/ruby", "-e", "0")),
     Measurement("find 1,300 files", ("spawn", "3", "/usr/bin/find", "/usr/share/zoneinfo")),
     Measurement("cold run of /bin/true"),
 ]
@@ -68,7 +75,8 @@ def _turn(place: Surrounding, measurement: Measurement) -> Callable[[], float]:
 
 
 def _run(argv: list[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    environ = {name: os.environ[name] for name in KEPT if name in os.environ}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=environ)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise RuntimeError(f"status {done.returncode}: {last[:100]}")

@@ -23,10 +23,16 @@ class Program:
     needs: tuple[str, ...] = ()  # programs beyond argv[0]
 
 
-def scripts(folder: str, *interpreter: str, stdin: str = "") -> dict[str, Program]:
+def scripts(folder: str, *interpreter: str, stdin: str = "", suffix: str = "") -> dict[str, Program]:
     """The scripts of a folder, each as the argument of ``interpreter``."""
-    found = sorted((SCRIPTS / folder).iterdir())
+    found = sorted((SCRIPTS / folder).glob(f"*{suffix}"))
     return {f"{folder} {path.stem}": Program((*interpreter, path.read_text()), stdin) for path in found}
+
+
+def sources(folder: str, suffix: str, command: str) -> dict[str, Program]:
+    """The programs of a folder that are compiled first: a shell ``command`` whose standard input is the source."""
+    found = sorted((SCRIPTS / folder).glob(f"*{suffix}"))
+    return {f"{folder} {path.stem}": Program(("bash", "-c", command), path.read_text(), 120.0) for path in found}
 
 
 def busybox(*argv: str, stdin: str = "") -> Program:
@@ -66,13 +72,30 @@ PYTHON_INPUT = {
 
 NEEDS = {
     "tools make": ("make",), "tools gcc": ("gcc",), "tools gawk": ("gawk",), "tools mawk": ("mawk",),
-    "tools tar": ("xz",), "tools gzip": ("xz",), "tools ipcs": ("ipcs",), "python-modules venv": (PYTHON,),
+    "tools tar": ("xz",), "tools gzip": ("xz",), "tools ipcs": ("ipcs",), "java Processes": ("javac", PYTHON),
+    "developer archives": ("cpio", "zip", "unzip"), "developer cmake": ("cmake", "ninja", "gcc", "make"),
+    "developer compressors": ("xz", "zstd", "bzip2"), "developer diff-patch": ("patch",),
+    "developer editors": ("ed", "less", "more"), "developer flock": ("flock",), "developer g++": ("g++",),
+    "developer gcc-libraries": ("gcc",), "developer git": ("git",), "developer jq": ("jq",),
+    "developer make-jobs": ("make", "gcc"), "developer ninja": ("ninja",), "developer pip": (PYTHON,),
+    "developer rsync": ("rsync",), "developer sqlite3": ("sqlite3",), "developer vim": ("vim",),
+    "developer sqlite3-busy": ("sqlite3", PYTHON), "developer sqlite3-crash": ("sqlite3", PYTHON),
+    "developer sqlite3-two-processes": ("sqlite3", PYTHON),
+    "developer utilities": ("bc", "tclsh", "openssl", "file", "strings", "xxd"), "developer-long git": ("git",),
 }  # fmt: skip
-TIMEOUTS = {"python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0}
+#: The same for all programs of a folder.
+FOLDERS_NEED = {
+    "python-modules": (PYTHON,), "go": ("go",), "java": ("javac",), "lua": ("lua5.4",), "tcl": ("tclsh",),
+}  # fmt: skip
+TIMEOUTS = {
+    "python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0, "go tools": 180.0, "go rebuild": 400.0,
+    "java tools": 120.0, "java diagnosis": 120.0, "developer pip": 240.0, "developer-long git": 300.0,
+    "developer-long sort": 300.0,
+}  # fmt: skip
 
 
 def _complete(name: str, program: Program) -> Program:
-    needs = NEEDS.get(name, (PYTHON,) if name.startswith("python-modules") else ())
+    needs = NEEDS.get(name, FOLDERS_NEED.get(name.split(maxsplit=1)[0], ()))
     return Program(program.argv, program.stdin, TIMEOUTS.get(name, program.timeout), needs)
 
 
@@ -88,5 +111,17 @@ PROGRAMS: dict[str, Program] = {
         **scripts("python3", PYTHON, "-c"),
         **PYTHON_INPUT,
         **scripts("python-modules", "bash", "-c"),
+        **scripts("developer", "bash", "-c"),
+        **scripts("developer-long", "bash", "-c"),
+        **scripts("node", "node", "-e", stdin="some\ninput\n"),
+        **sources("go", ".go", "cat >main.go && go build -o program main.go && exec ./program <main.go"),
+        **scripts("go", "bash", "-c", suffix=".sh"),
+        **sources("java", ".java", "cat >Main.java && java Main.java <Main.java"),
+        **scripts("java", "bash", "-c", suffix=".sh"),
+        **scripts("ruby", "ruby", "-e", stdin="some\ninput\n"),
+        **sources("lua", ".lua", "cat >script && exec lua5.4 script <script"),
+        **sources("tcl", ".tcl", "cat >script && exec tclsh script <script"),
     }.items()
 }
+#: What takes long, and shows by size what others show by kind: run with PYLITEBOX_LONG=1.
+LONG = {"go rebuild", "java diagnosis", *(name for name in PROGRAMS if name.startswith("developer-long"))}

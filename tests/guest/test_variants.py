@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.catalogue import PROGRAMS
+from tests.guest.catalogue import LONG, PROGRAMS
 from tests.guest.harness import Runner, need
 from tests.guest.test_stress import EXPECTED, GUEST
 from tests.guest.variants import VARIANTS
@@ -17,8 +17,10 @@ CORE = [
     "bash process-substitution", "bash redirections", "bash scripts", "tools find", "tools tar", "tools make",
     "tools gcc", "perl processes", "python3 subprocess", "python3 threading", "python3 multiprocessing-fork",
     "python3 mmap", "python3 signal", "python3 asyncio", "python3 os", "python3 json", "python-modules venv",
+    "developer flock", "developer make-jobs", "developer sqlite3-two-processes",
+    "node threads", "node processes", "go goroutines", "java Threads", "ruby processes",
 ]  # fmt: skip
-NAMES = list(PROGRAMS) if "PYLITEBOX_LONG" in os.environ else CORE
+NAMES = [name for name in PROGRAMS if name not in LONG] if "PYLITEBOX_LONG" in os.environ else CORE
 
 
 @pytest.fixture(params=VARIANTS)

@@ -2,6 +2,8 @@
 
 import struct
 
+import pytest
+
 from pylitebox.abi import errno as E
 from pylitebox.abi import poll as po
 from pylitebox.abi import socket as so
@@ -192,7 +194,7 @@ def test_unix_rights_without_room_are_closed(g: AnyGuest) -> None:
     assert g("recvmsg", b, header, 0) == 1
     assert struct.unpack_from("<Qi", header, 40) == (0, so.MSG_CTRUNC)
     assert g("read", reader, bytearray(2), 2) == 0
-    header, _, _ = message(g, b"d", rights(99))
+    header, _, _ = message(g, b"d", rights(0x7FFF))
     assert g("sendmsg", a, header, 0) == -E.EBADF
 
 
@@ -214,6 +216,32 @@ def test_unix_options(g: AnyGuest) -> None:
     assert g("getsockopt", a, so.SOL_SOCKET, so.SO_PEERCRED, credentials, size) == 0
     assert struct.unpack("<iII", credentials) == (g("getpid"), g("geteuid"), g("getegid"))
     assert g("getsockopt", 0x7FFF, so.SOL_SOCKET, so.SO_TYPE, bytearray(4), size) == -E.EBADF
+
+
+@pytest.mark.parametrize("kind", [so.SOCK_STREAM, so.SOCK_DGRAM])
+def test_options_without_effect_on_unix_are_remembered(g: AnyGuest, kind: int) -> None:
+    """Runtimes ask for them on whatever socket they have: Java for SO_LINGER before it shuts one down."""
+    a, _ = socketpair(g, kind)
+
+    def get(number: int, room: int = 4) -> bytes:
+        value, size = bytearray(room), bytearray(room.to_bytes(4, "little"))
+        assert g("getsockopt", a, so.SOL_SOCKET, number, value, size) == 0
+        return bytes(value[: int.from_bytes(size, "little")])
+
+    def set_(number: int, *words: int) -> int:
+        result: int = g("setsockopt", a, so.SOL_SOCKET, number, struct.pack(f"<{len(words)}i", *words), 4 * len(words))
+        return result
+
+    for number in (so.SO_REUSEADDR, so.SO_DONTROUTE, so.SO_BROADCAST, so.SO_KEEPALIVE, so.SO_OOBINLINE):
+        assert (get(number), set_(number, 5), get(number)) == (bytes(4), 0, b"\1\0\0\0")
+        assert (set_(number, 0), get(number)) == (0, bytes(4))
+    assert get(so.SO_LINGER, 60) == bytes(8)
+    assert (set_(so.SO_LINGER, 7, 5), get(so.SO_LINGER, 8)) == (0, struct.pack("<ii", 1, 5))
+    assert (set_(so.SO_LINGER, 0, 9), get(so.SO_LINGER, 8)) == (0, struct.pack("<ii", 0, 5))
+    assert (set_(so.SO_LINGER, 1), get(so.SO_LINGER, 4)) == (-E.EINVAL, bytes(4))
+    assert (set_(so.SO_REUSEPORT, 0), set_(so.SO_REUSEPORT, 1), get(so.SO_REUSEPORT)) == (0, -E.EOPNOTSUPP, bytes(4))
+    assert get(so.SO_RCVLOWAT) == get(so.SO_SNDLOWAT) == b"\1\0\0\0"
+    assert set_(so.SO_SNDLOWAT, 1) == -E.ENOPROTOOPT
 
 
 def test_unix_messages_of_packets(g: AnyGuest) -> None:

@@ -14,7 +14,7 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
 from pylitebox.kernel import itimers
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.groups import orphaned_group
+from pylitebox.kernel.groups import group_members, orphaned_group
 from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
 from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
@@ -83,6 +83,7 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
         return
     kernel = process.kernel
     was_stopped, process.state = process.state == "stopped", "zombie"
+    kernel.stopped.discard(process)
     process.status = status
     process.used = used(process)
     release(process)
@@ -153,28 +154,33 @@ def _orphan_children(process: Process) -> None:
     for child in children:
         if child.pdeathsig and child.state not in {"zombie", "dead"}:
             post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
-        was_orphaned = orphaned_group(child)
+        unchanged = not _has_stopped(child) or orphaned_group(child)
         child.parent = reaper
         child.exit_signal = sg.SIGCHLD
         reaper.children[child.pid] = child
         if child.state == "zombie":
             _notify_end(child)
-        elif not was_orphaned:
+        elif not unchanged:
             _orphan_group(child, None)
+
+
+def _has_stopped(process: Process, without: Process | None = None) -> bool:
+    """Whether a member of a process's group is stopped."""
+    pgid, sid = process.pgid, process.sid
+    return any(p.pgid == pgid and p.sid == sid and p is not without for p in process.kernel.stopped)
 
 
 def _orphan_group(process: Process, ending: Process | None) -> None:
     """A group that becomes orphaned while it has stopped members gets SIGHUP and SIGCONT (POSIX 2.4.3, _exit)."""
-    kernel, pgid, sid = process.kernel, process.pgid, process.sid
-    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
-    if not any(p.state == "stopped" for p in members):
+    if not _has_stopped(process, ending):
         return
+    pgid, sid = process.pgid, process.sid
     if ending is not None:
         parent = ending.parent
         if parent is None or parent.pgid == pgid or parent.sid != sid:
             return  # its end changes nothing for the group
     if orphaned_group(process, ending):
-        for member in members:
+        for member in [p for p in group_members(process.kernel, pgid) if p.sid == sid and p is not ending]:
             post_process(member, SigInfo(sg.SIGHUP, sg.SI_KERNEL))
             post_process(member, SigInfo(sg.SIGCONT, sg.SI_KERNEL))
 

@@ -397,6 +397,11 @@ class HostStream(Protocol):
 class SharedBuffer(MapSource, Protocol):
     """Memory that can be both read and written by the kernel and mapped by guests (a memfd on Linux)."""
 
+    @property
+    def users(self) -> int:
+        """How many handles there are of it (:meth:`share` makes one more); mappings are not counted."""
+        ...
+
     def size(self) -> int: ...
 
     def read_at(self, size: int, offset: int) -> bytes: ...

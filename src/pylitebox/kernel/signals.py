@@ -304,6 +304,7 @@ def stop_process(process: Process, signo: int) -> None:
     if process.state != "running":
         return
     process.state = "stopped"
+    process.kernel.stopped.add(process)
     process.stop_signal = signo
     process.waited_stop = False
     process.continued = False
@@ -318,6 +319,7 @@ def stop_process(process: Process, signo: int) -> None:
 def continue_process(process: Process) -> None:
     """Let a stopped process run again."""
     process.state = "running"
+    process.kernel.stopped.discard(process)
     sleeping = release(process)
     process.waited_stop = True
     process.continued = True

@@ -39,6 +39,7 @@ MAX_OPEN_DIRECTORIES = 128
 MAX_READ = 64 << 20
 #: Results of worker reads that a file keeps until they are asked for.
 MAX_RESULTS = 8
+_PAGE = 4096
 
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _DIRECTORY = _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -412,8 +413,8 @@ class PosixFile:
         self._write = write
         self._handles = 1
         self._workers = workers
-        self._pending: set[int] = set()
-        self._results: OrderedDict[int, bytes | KernelError] = OrderedDict()  # by offset
+        self._pending: set[tuple[int, int]] = set()  # size and offset, both here and below
+        self._results: OrderedDict[tuple[int, int], bytes | KernelError] = OrderedDict()
         self.ready = WaitQueue()
 
     def fileno(self) -> int:
@@ -446,17 +447,23 @@ class PosixFile:
         if size > 1 << 16:
             size = min(size, MAX_READ, max(0, os.fstat(self._fd).st_size - offset))
         if self._results:
-            result = self._results.pop(offset, None)
+            result = self._results.pop((size, offset), None)
             if isinstance(result, KernelError):
                 raise result
             if result is not None:
-                return result[:size]
+                return result
         try:
             if not _RWF_NOWAIT or self._workers is None:
                 return os.pread(self._fd, size, offset)
             buffer = bytearray(size)
             done = os.preadv(self._fd, [buffer], offset, _RWF_NOWAIT)
-            return bytes(buffer) if done == size else bytes(memoryview(buffer)[:done])
+            if done == size:
+                return bytes(buffer)
+            # Less is the end of the file, or of what is in memory, which is a page's: but readers of a regular file
+            # take a short read for the former.
+            if done and (offset + done) % _PAGE == 0 and os.fstat(self._fd).st_size > offset + done:
+                raise BlockingIOError
+            return bytes(memoryview(buffer)[:done])
         except BlockingIOError:
             self._read_later(size, offset)
             raise WouldBlock from None
@@ -469,9 +476,10 @@ class PosixFile:
             raise KernelError(E.EINVAL) from None
 
     def _read_later(self, size: int, offset: int) -> None:
-        if offset in self._pending:
+        wanted = size, offset
+        if wanted in self._pending:
             return
-        self._pending.add(offset)
+        self._pending.add(wanted)
         self.share()  # the descriptor stays while a thread reads from it
         fd = self._fd
 
@@ -481,14 +489,14 @@ class PosixFile:
                 result = os.pread(fd, size, offset)
             except OSError as error:
                 result = translated(error)
-            return lambda: self._arrived(offset, result)
+            return lambda: self._arrived(wanted, result)
 
         assert self._workers is not None
         self._workers.submit(job)
 
-    def _arrived(self, offset: int, result: bytes | KernelError) -> None:
-        self._pending.discard(offset)
-        self._results[offset] = result
+    def _arrived(self, wanted: tuple[int, int], result: bytes | KernelError) -> None:
+        self._pending.discard(wanted)
+        self._results[wanted] = result
         if len(self._results) > MAX_RESULTS:
             self._results.popitem(last=False)
         self.ready.wake()

@@ -553,7 +553,10 @@ def _now(result: Result) -> int:
 
 # -- options ------------------------------------------------------------------------------------------------------
 
-_FLAG_OPTIONS = frozenset((so.SO_REUSEADDR, so.SO_KEEPALIVE, so.SO_PASSCRED))
+#: Remembered; all but SO_PASSCRED are without effect on AF_UNIX, in Linux too.
+_FLAG_OPTIONS = frozenset(
+    (so.SO_REUSEADDR, so.SO_DONTROUTE, so.SO_BROADCAST, so.SO_KEEPALIVE, so.SO_OOBINLINE, so.SO_PASSCRED)
+)
 _MIN_BUFFER = 4608
 
 
@@ -575,7 +578,16 @@ def setsockopt(task: Task, fd: Fd, level: Int, option: Int, value: Address, size
     if size < 4:
         raise KernelError(E.EINVAL)
     number = int.from_bytes(task.memory.read(value, 4), "little", signed=True)
-    if option in _FLAG_OPTIONS:
+    if option == so.SO_LINGER:  # remembered, and without effect on AF_UNIX
+        if size < 8:
+            raise KernelError(E.EINVAL)
+        old = file.options.get(option, 0)
+        seconds = int.from_bytes(task.memory.read(value + 4, 4), "little") if number else old >> 32
+        file.options[option] = seconds << 32 | (number != 0)
+    elif option == so.SO_REUSEPORT:
+        if number:
+            raise KernelError(E.EOPNOTSUPP)
+    elif option in _FLAG_OPTIONS:
         file.options[option] = int(number != 0)
     elif option == so.SO_SNDBUF:
         file.send_buffer = max(min(number & 0xFFFFFFFF, SEND_BUFFER) * 2, _MIN_BUFFER)
@@ -608,6 +620,8 @@ def _option(file: UnixSocket, option: int) -> bytes:
     if option in (so.SO_RCVTIMEO, so.SO_SNDTIMEO):
         seconds, rest = divmod(file.timeouts.get(option, 0), NSEC_PER_SEC)
         return TIMEVAL.pack(seconds, rest // 1000)
+    if option == so.SO_LINGER:
+        return file.options.get(option, 0).to_bytes(8, "little")
     if option in _FLAG_OPTIONS:
         number = file.options.get(option, 0)
     elif option == so.SO_ERROR:
@@ -618,6 +632,9 @@ def _option(file: UnixSocket, option: int) -> bytes:
         simple = {
             so.SO_TYPE: file.kind,
             so.SO_SNDBUF: file.send_buffer,
+            so.SO_REUSEPORT: 0,
+            so.SO_RCVLOWAT: 1,
+            so.SO_SNDLOWAT: 1,
             so.SO_ACCEPTCONN: int(file.backlog is not None),
             so.SO_PROTOCOL: 0,
             so.SO_DOMAIN: so.AF_UNIX,
