@@ -73,6 +73,15 @@ PYTHON_INPUT = {
 NEEDS = {
     "tools make": ("make",), "tools gcc": ("gcc",), "tools gawk": ("gawk",), "tools mawk": ("mawk",),
     "tools tar": ("xz",), "tools gzip": ("xz",), "tools ipcs": ("ipcs",), "java Processes": ("javac", PYTHON),
+    "developer archives": ("cpio", "zip", "unzip"), "developer cmake": ("cmake", "ninja", "gcc", "make"),
+    "developer compressors": ("xz", "zstd", "bzip2"), "developer diff-patch": ("patch",),
+    "developer editors": ("ed", "less", "more"), "developer flock": ("flock",), "developer g++": ("g++",),
+    "developer gcc-libraries": ("gcc",), "developer git": ("git",), "developer jq": ("jq",),
+    "developer make-jobs": ("make", "gcc"), "developer ninja": ("ninja",), "developer pip": (PYTHON,),
+    "developer rsync": ("rsync",), "developer sqlite3": ("sqlite3",), "developer vim": ("vim",),
+    "developer sqlite3-busy": ("sqlite3", PYTHON), "developer sqlite3-crash": ("sqlite3", PYTHON),
+    "developer sqlite3-two-processes": ("sqlite3", PYTHON),
+    "developer utilities": ("bc", "tclsh", "openssl", "file", "strings", "xxd"), "developer-long git": ("git",),
 }  # fmt: skip
 #: The same for all programs of a folder.
 FOLDERS_NEED = {
@@ -80,10 +89,9 @@ FOLDERS_NEED = {
 }  # fmt: skip
 TIMEOUTS = {
     "python-modules venv-with-pip": 240.0, "python-modules spawn": 120.0, "go tools": 180.0, "go rebuild": 400.0,
-    "java tools": 120.0, "java diagnosis": 120.0,
+    "java tools": 120.0, "java diagnosis": 120.0, "developer pip": 240.0, "developer-long git": 300.0,
+    "developer-long sort": 300.0,
 }  # fmt: skip
-#: Too slow for the gate, which runs others of the same kind.
-LONG = {"go rebuild", "java diagnosis"}
 
 
 def _complete(name: str, program: Program) -> Program:
@@ -103,6 +111,8 @@ PROGRAMS: dict[str, Program] = {
         **scripts("python3", PYTHON, "-c"),
         **PYTHON_INPUT,
         **scripts("python-modules", "bash", "-c"),
+        **scripts("developer", "bash", "-c"),
+        **scripts("developer-long", "bash", "-c"),
         **scripts("node", "node", "-e", stdin="some\ninput\n"),
         **sources("go", ".go", "cat >main.go && go build -o program main.go && exec ./program <main.go"),
         **scripts("go", "bash", "-c", suffix=".sh"),
@@ -113,3 +123,5 @@ PROGRAMS: dict[str, Program] = {
         **sources("tcl", ".tcl", "cat >script && exec tclsh script <script"),
     }.items()
 }
+#: What takes long, and shows by size what others show by kind: run with PYLITEBOX_LONG=1.
+LONG = {"go rebuild", "java diagnosis", *(name for name in PROGRAMS if name.startswith("developer-long"))}

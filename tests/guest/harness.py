@@ -35,8 +35,11 @@ PACKAGES = {
     "busybox": "busybox-static", "gcc": "gcc", "make": "make", "perl": "perl", "gawk": "gawk", "mawk": "mawk",
     "xz": "xz-utils", "/usr/bin/python3": "python3", "setpriv": "util-linux", "taskset": "util-linux",
     "ipcs": "util-linux",
+    "bc": "bc", "bzip2": "bzip2", "cmake": "cmake", "cpio": "cpio", "ed": "ed", "file": "file", "flock": "util-linux",
+    "g++": "g++", "git": "git", "jq": "jq", "less": "less", "more": "util-linux", "ninja": "ninja-build",
+    "openssl": "openssl", "patch": "patch", "rsync": "rsync", "sqlite3": "sqlite3", "strings": "binutils",
+    "tclsh": "tcl", "unzip": "unzip", "vim": "vim-nox", "xxd": "xxd", "zip": "zip", "zstd": "zstd",
     "node": "nodejs", "go": "golang-go", "java": "default-jdk-headless", "javac": "default-jdk-headless",
-    "tclsh": "tcl",
 }  # fmt: skip
 
 

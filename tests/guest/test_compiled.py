@@ -9,7 +9,10 @@ from tests.guest.harness import Runner
 GUEST = "/opt/programs"
 
 
-NAMES = ["signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue"]
+NAMES = [
+    "signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue", "interrupts", "usage",
+    "siginfo",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("fast", ["1", "0"])

@@ -7,11 +7,11 @@ import pytest
 from tests.guest.catalogue import LONG, PROGRAMS
 from tests.guest.harness import Runner, need
 
-GATE = [name for name in PROGRAMS if name not in LONG or "PYLITEBOX_LONG" in os.environ]
+NAMES = [name for name in PROGRAMS if name not in LONG or "PYLITEBOX_LONG" in os.environ]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", GATE)
+@pytest.mark.parametrize("name", NAMES)
 def test_equals_the_host(runner: Runner, name: str) -> None:
     program = PROGRAMS[name]
     for other in program.needs:

@@ -10,7 +10,7 @@ from tests.guest.harness import Outcome, Runner, on_host
 LONG = "PYLITEBOX_LONG" in os.environ
 TIMES = int(os.environ.get("PYLITEBOX_STRESS", "200" if LONG else "3"))
 GUEST = "/opt/programs"
-EXPECTED = Outcome(0, "rounds 50 processes 2250 ok\n", "")
+EXPECTED = Outcome(0, "rounds 50 processes 2800 ok\n", "")
 
 
 def test_the_mix_holds_on_the_host(programs: Path) -> None:

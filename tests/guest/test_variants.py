@@ -17,6 +17,7 @@ CORE = [
     "bash process-substitution", "bash redirections", "bash scripts", "tools find", "tools tar", "tools make",
     "tools gcc", "perl processes", "python3 subprocess", "python3 threading", "python3 multiprocessing-fork",
     "python3 mmap", "python3 signal", "python3 asyncio", "python3 os", "python3 json", "python-modules venv",
+    "developer flock", "developer make-jobs", "developer sqlite3-two-processes",
     "node threads", "node processes", "go goroutines", "java Threads", "ruby processes",
 ]  # fmt: skip
 NAMES = [name for name in PROGRAMS if name not in LONG] if "PYLITEBOX_LONG" in os.environ else CORE

@@ -25,6 +25,7 @@ from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.kernel import Kernel
 from pylitebox.kernel.platform import Map, Unmap
 from pylitebox.kernel.task import Task
+from pylitebox.kernel.usage import Usage
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.mock.host import EPOCH_NS, MockBuffer
 from pylitebox.south.mock.memory import MockMemory
@@ -76,6 +77,7 @@ class BenchThread:
         self.results: list[int] = []
         self.mapped: list[tuple[object, bool]] = []
         self.kicks = 0
+        self.cpu = 0  # ns
         self.killed = False
 
     def complete(self, result: int) -> None:
@@ -108,10 +110,16 @@ class BenchThread:
     def stack_pointer(self) -> int:
         return 0
 
-    def cpu_time(self) -> int:
-        return 0
+    def cpu_time(self, *, alone: bool = False) -> int:
+        return self.cpu
 
-    def areas(self) -> list[object]:
+    def usage(self, *, alone: bool = False) -> Usage:
+        return Usage(self.cpu)
+
+    def asleep(self) -> bool:
+        return False
+
+    def areas(self, *, detailed: bool = False) -> list[object]:
         return list(self.memory.areas())
 
     def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:

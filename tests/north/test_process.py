@@ -95,10 +95,58 @@ def test_pidfd_refusals(g: AnyGuest) -> None:
     assert fd >= 0
     assert g("pidfd_send_signal", fd, 0, 0, 0) == 0
     assert g("pidfd_send_signal", fd, 0, 0, 16) == -E.EINVAL
+    assert g("pidfd_send_signal", fd, 0, 0, 3) == -E.EINVAL
+    assert g("pidfd_send_signal", fd, 0, 0, 1) == 0
+    assert g("pidfd_send_signal", fd, 0, 0, 2) == 0
+    thread = g("pidfd_open", g("gettid"), 0x80)
+    assert thread >= 0
+    assert g("pidfd_open", g("gettid"), 0x880) >= 0
+    assert g("pidfd_open", 4194000, 0x80) == -E.ESRCH
+    assert g("pidfd_send_signal", thread, 0, 0, 0) == 0
     assert g("pidfd_send_signal", fd, 99, 0, 0) == -E.EINVAL
     assert g("pidfd_send_signal", 9999, 0, 0, 0) == -E.EBADF
     assert g("pidfd_getfd", fd, 9999, 0) == -E.EBADF
     assert g("pidfd_getfd", fd, 9999, 1) == -E.EINVAL
+
+
+def test_a_pidfd_of_a_thread(bench: Bench, guest: Guest) -> None:
+    thread = bench.thread(guest)
+    tid, pid = thread.task.tid, guest.task.process.pid
+    guest("rt_sigprocmask", sg.SIG_BLOCK, b"\xff" * 8, 0, 8)
+    thread("rt_sigprocmask", sg.SIG_BLOCK, b"\xff" * 8, 0, 8)
+    assert guest("pidfd_open", tid, 0) == -E.ENOENT
+    fd = guest("pidfd_open", tid, 0x80)
+    assert isinstance(fd, int)
+    entry = struct.pack("<ihh", fd, 1, 0)
+    assert guest("poll", entry, 1, 0) == 0
+    assert guest("pidfd_send_signal", fd, sg.SIGUSR1, 0, 0) == 0
+    assert thread.task.pending.mask == sg.bit(sg.SIGUSR1)
+    assert guest("pidfd_send_signal", fd, sg.SIGUSR2, 0, 2) == 0
+    assert guest.task.process.pending.mask == sg.bit(sg.SIGUSR2)
+    whole = guest("pidfd_open", pid, 0)
+    assert isinstance(whole, int)
+    assert guest("pidfd_send_signal", whole, sg.SIGUSR1, 0, 1) == 0
+    assert guest.task.pending.mask == sg.bit(sg.SIGUSR1)
+    info = guest.task.pending.take(sg.SIGUSR1, bench.kernel)
+    assert info.code == sg.SI_TKILL
+    assert guest("pidfd_send_signal", whole, 0, 0, 4) == 0  # it leads a group
+    assert guest("poll", entry, 1, -1) is PARKED
+    thread("exit", 0)
+    bench.run()
+    assert guest.result == 1
+    for flags in (0, 2):
+        assert guest("pidfd_send_signal", fd, sg.SIGUSR1, 0, flags) == -E.ESRCH
+    assert guest("pidfd_getfd", fd, 0, 0) == -E.ESRCH
+
+
+def test_a_clone_can_make_a_pidfd_of_its_thread(bench: Bench, guest: Guest) -> None:
+    where = guest.place(bytes(4))
+    flags = sd.CLONE_VM | sd.CLONE_SIGHAND | sd.CLONE_THREAD | sd.CLONE_PIDFD
+    tid = guest("clone", flags, 0x1000, where, 0, 0)
+    assert isinstance(tid, int)
+    fd = int.from_bytes(guest.peek(where, 4), "little")
+    file = guest.task.files.get(fd)
+    assert b"Pid:\t%d\n" % tid in file.fdinfo()  # type: ignore[attr-defined]
 
 
 def test_unshare_refusals(g: AnyGuest) -> None:

@@ -81,6 +81,16 @@ def test_prctl_refusals(g: AnyGuest) -> None:
     assert g("prctl", 41, 0, 1, 0, 0) == -E.EINVAL
 
 
+def test_prctl_answers(g: AnyGuest) -> None:
+    for option, first, second, expected in [
+        (13, 0, 0, 0), (14, 0, 0, 0), (14, 1, 0, -E.EINVAL), (31, 0, 0, 0), (32, 0, 0, 0), (9, 0, 0, -E.EINVAL),
+        (34, 0, 0, 2), (33, 1, 1, 0), (34, 0, 0, 1), (33, 0, 1, -E.EINVAL), (33, 1, 3, -E.EINVAL), (33, 0, 0, 0),
+        (34, 0, 0, 2), (66, 0, 0, 0), (66, 1, 0, -E.EINVAL), (68, 0, 0, 0), (41, 1, 0, 0), (42, 0, 0, 1), (41, 0, 0, 0),
+        (42, 0, 0, 0), (26, 1, 0, 0), (26, 9, 0, -E.EINVAL), (51, 0, 0, -E.EINVAL),
+    ]:  # fmt: skip
+        assert g("prctl", option, first, second, 0, 0) == expected, (option, first, second)
+
+
 def test_names_are_cut(g: AnyGuest) -> None:
     old, new = bytearray(16), bytearray(16)
     assert g("prctl", 16, old, 0, 0, 0) == 0

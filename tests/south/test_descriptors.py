@@ -44,11 +44,14 @@ def test_second_descriptors_count_too(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "file").write_bytes(b"x")
     tree = open_tree(tmp_path)
     file, buffer = tree.open(b"file", write=True), Memfd("buffer")
+    monkeypatch.setattr(descriptors, "_limit", buffer.descriptor(write=False) + 2)  # one more, not two
+    with pytest.raises(KernelError) as error:
+        Memfd("another")
+    assert error.value.errno == E.ENFILE
     monkeypatch.setattr(descriptors, "_limit", 0)
-    for attempt in (file.descriptor, buffer.descriptor):
-        with pytest.raises(KernelError) as error:
-            attempt(write=False)
-        assert error.value.errno == E.ENFILE
+    with pytest.raises(KernelError) as error:
+        file.descriptor(write=False)
+    assert error.value.errno == E.ENFILE
     file.close()
     buffer.close()
     tree.close()

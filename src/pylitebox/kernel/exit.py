@@ -14,10 +14,12 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
 from pylitebox.kernel import itimers
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.groups import orphaned_group
+from pylitebox.kernel.groups import group_members, orphaned_group
 from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
 from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
+from pylitebox.kernel.stops import release
+from pylitebox.kernel.usage import plus, used
 
 if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
@@ -41,6 +43,8 @@ def drop_task(task: Task) -> None:
         task.files = process.files
     task.thread = None
     task.memory = NO_MEMORY
+    if task.exit_queue is not None:
+        task.exit_queue.wake()
 
 
 def leave_memory(task: Task) -> None:
@@ -66,6 +70,7 @@ def exit_task(task: Task, code: int) -> None:
     leave_memory(task)
     thread = task.thread
     process.last_uid = task.cred.uid
+    process.used = process.used._replace(switches=process.used.switches + task.switches)
     drop_task(task)
     retarget(process, task, ~0)
     if thread is not None:
@@ -78,8 +83,10 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
         return
     kernel = process.kernel
     was_stopped, process.state = process.state == "stopped", "zombie"
+    kernel.stopped.discard(process)
     process.status = status
-    process.used_times = cpu_times(process)
+    process.used = used(process)
+    release(process)
     thread: GuestThread | None = None
     tasks = list(process.tasks.values())
     for task in tasks:
@@ -124,15 +131,6 @@ def undo_semaphores(process: Process) -> None:
         exit_semaphores(process)
 
 
-def cpu_times(process: Process) -> tuple[int, int]:
-    """User and system time (ns) that the process has used. A platform tells their sum, which is called user time."""
-    user, system = process.used_times
-    for task in process.tasks.values():
-        if task.thread is not None:
-            return user + task.thread.cpu_time(), system
-    return user, system
-
-
 def _reaper(process: Process) -> Process:
     """Who takes over the children: the nearest subreaper above, else pid 1 (man 2 prctl)."""
     init = process.kernel.init
@@ -171,9 +169,9 @@ def _orphan_group(process: Process, parent: Process, ending: Process | None = No
     kernel, pgid, sid = process.kernel, process.pgid, process.sid
     if parent.pgid == pgid or parent.sid != sid:
         return
-    members = [p for p in kernel.processes.values() if p.pgid == pgid and p.sid == sid and p is not ending]
-    if any(p.state == "stopped" for p in members) and orphaned_group(process, ending):
-        for member in members:
+    stopped = any(p.pgid == pgid and p.sid == sid and p is not ending for p in kernel.stopped)
+    if stopped and orphaned_group(process, ending):
+        for member in [p for p in group_members(kernel, pgid) if p.sid == sid and p is not ending]:
             post_process(member, SigInfo(sg.SIGHUP, sg.SI_KERNEL))
             post_process(member, SigInfo(sg.SIGCONT, sg.SI_KERNEL))
 
@@ -209,11 +207,7 @@ def reap(process: Process) -> None:
     process.state = "dead"
     parent = process.parent
     if parent is not None:
-        user, system = parent.children_times
-        for more_user, more_system in (process.used_times, process.children_times):
-            user += more_user
-            system += more_system
-        parent.children_times = (user, system)
+        parent.children_used = plus(parent.children_used, plus(process.used, process.children_used))
     unlink(process)
 
 

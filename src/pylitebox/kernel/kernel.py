@@ -14,6 +14,7 @@ from pylitebox.abi.stat import makedev
 from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
 from pylitebox.kernel.fs.mapped import MappedFiles
+from pylitebox.kernel.fs.shared import SharedContents
 from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
@@ -69,6 +70,7 @@ class Kernel:
         self.scheduler = Scheduler(self.timers, self.finish)
         self.processes: dict[int, Process] = {}  # by pid, zombies included
         self.tasks: dict[int, Task] = {}  # by tid
+        self.stopped: set[Process] = set()  # few or none, while processes end by the thousand
         self.namespace: Namespace | None = None  # the mount tree of new processes
         self.devices = Devices(self)
         self.unix = UnixState(self.limits.socket_bytes)
@@ -77,6 +79,7 @@ class Kernel:
         self.nameless: NamelessFs | None = None  # where pipes and sockets are, if anybody asks
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
         self.mapped_files = MappedFiles()
+        self.shared_contents = SharedContents()
         self.idle_files: OrderedDict[HostInode, None] = OrderedDict()  # host files kept open although nobody has them
         self.file_memory = Budget(self.limits.memory_file_bytes)  # of all in-memory files
         self.file_names = Budget(self.limits.memory_file_names)
@@ -91,7 +94,8 @@ class Kernel:
         self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
-        self.queued_signals = 0  # real-time signals that wait behind one of their number (signals.py)
+        self.current: Task | None = None  # whose call is being answered, or was last (signalfd(2), /proc's state)
+        self.queued_signals: dict[int, int] = {}  # by the user they count for (signal_state.py)
         self._last_pid = 1
         self._last_minor = 30  # of file systems; below are the fixed ones of nameless files
         self.init: Process | None = None  # pid 1, the reaper: made by process.boot()

@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
@@ -134,6 +134,25 @@ class MachineContext(Protocol):
         ...
 
 
+class Usage(NamedTuple):
+    """What a thread or a process has used. Times in ns of CPU, sizes in bytes; ``resident`` is the most there was at
+    a time that was looked at."""
+
+    user: int = 0
+    system: int = 0
+    minor_faults: int = 0
+    major_faults: int = 0
+    resident: int = 0
+    switches: int = 0  # voluntary
+
+    @property
+    def total(self) -> int:
+        return self.user + self.system
+
+
+NOTHING = Usage()
+
+
 class GuestThread(Protocol):
     """One guest thread, as the platform holds it. On a platform whose memory the kernel manages, it has ``space``, the
     :class:`AddressSpace` that it runs in: empty after ``new_process``, its parent's or a fork of it after ``clone``."""
@@ -196,12 +215,22 @@ class GuestThread(Protocol):
         """The stack pointer in the call that the thread is in, where the platform knows it (sigaltstack(2)); else 0."""
         ...
 
-    def cpu_time(self) -> int:
-        """Nanoseconds of CPU that the guest process of this thread has used since it was made."""
+    def cpu_time(self, *, alone: bool = False) -> int:
+        """Nanoseconds of CPU that the guest process of this thread has used since it was made; ``alone``: this thread
+        only."""
         ...
 
-    def areas(self) -> list[Area]:
-        """What is mapped in this thread's address space, lowest first (for /proc/PID/maps)."""
+    def usage(self, *, alone: bool = False) -> Usage:
+        """As `cpu_time`, and what else is measured; zero for what isn't."""
+        ...
+
+    def asleep(self) -> bool:
+        """Whether the thread waits in a call that the platform runs itself."""
+        ...
+
+    def areas(self, *, detailed: bool = False) -> list[Area]:
+        """What is mapped in this thread's address space, lowest first (for /proc/PID/maps); ``detailed``: with what
+        /proc/PID/smaps says of each."""
         ...
 
 
@@ -235,7 +264,7 @@ class Unmap:
 class Area:
     """One mapped range; ``source`` identifies a mapped file by (device, inode) of its MapSource, else None."""
 
-    __slots__ = ("end", "name", "offset", "prot", "shared", "source", "start")
+    __slots__ = ("details", "end", "name", "offset", "prot", "shared", "source", "start")
 
     def __init__(
         self, start: int, end: int, prot: int, *, shared: bool, offset: int, source: tuple[int, int] | None, name: str
@@ -247,6 +276,7 @@ class Area:
         self.offset = offset
         self.source = source
         self.name = name
+        self.details: list[bytes] = []  # lines of smaps
 
 
 class MapSource(Protocol):
@@ -366,6 +396,11 @@ class HostStream(Protocol):
 
 class SharedBuffer(MapSource, Protocol):
     """Memory that can be both read and written by the kernel and mapped by guests (a memfd on Linux)."""
+
+    @property
+    def users(self) -> int:
+        """How many handles there are of it (:meth:`share` makes one more); mappings are not counted."""
+        ...
 
     def size(self) -> int: ...
 

@@ -18,7 +18,6 @@ from pylitebox.kernel.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Creden
 from pylitebox.kernel.descriptors import NR_OPEN, FileTable
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.exit import (
-    cpu_times,
     drop_task,
     end_info,
     exit_process,
@@ -32,6 +31,7 @@ from pylitebox.kernel.exit import (
 from pylitebox.kernel.groups import find, group_members, new_session, set_pgid
 from pylitebox.kernel.signals import recompute
 from pylitebox.kernel.task import Layout, Process, Task
+from pylitebox.kernel.usage import used
 from pylitebox.kernel.wait import Blocking, Wait
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ __all__ = [
     "boot",
     "clone",
     "commit_exec",
-    "cpu_times",
     "create",
     "end_info",
     "exit_process",
@@ -117,6 +116,7 @@ def create(
         files.budget = kernel.descriptors
     task = Task(kernel, process.pid, process, cred)
     _enter(parent, process, task)
+    itimers.watch_cpu_limit(process)
     return process, task
 
 
@@ -154,7 +154,7 @@ def check_clone_flags(flags: int) -> None:
         raise KernelError(E.EINVAL)
     if flags & sd.CLONE_THREAD and flags & (sd.CLONE_NEWUSER | sd.CLONE_NEWPID):
         raise KernelError(E.EINVAL)
-    if flags & sd.CLONE_PIDFD and flags & (sd.CLONE_DETACHED | sd.CLONE_PARENT_SETTID | sd.CLONE_THREAD):
+    if flags & sd.CLONE_PIDFD and flags & (sd.CLONE_DETACHED | sd.CLONE_PARENT_SETTID):
         raise KernelError(E.EINVAL)
     if flags & _NAMESPACES:
         raise KernelError(E.EPERM)
@@ -178,7 +178,7 @@ def clone(task: Task, flags: int, stack: int, parent_tid: int, child_tid: int, t
         if flags & sd.CLONE_PARENT_SETTID:
             task.memory.write(parent_tid, child.tid.to_bytes(4, "little"))
         if flags & sd.CLONE_PIDFD:
-            pidfd = _install_pidfd(task, child.process, parent_tid)
+            pidfd = _install_pidfd(task, child, parent_tid, thread=bool(flags & sd.CLONE_THREAD))
         return task.thread.clone(child, flags)
     except KernelError:
         if pidfd >= 0:
@@ -187,10 +187,10 @@ def clone(task: Task, flags: int, stack: int, parent_tid: int, child_tid: int, t
         raise
 
 
-def _install_pidfd(task: Task, process: Process, address: int) -> int:
+def _install_pidfd(task: Task, child: Task, address: int, *, thread: bool) -> int:
     from pylitebox.kernel.pidfd import PidFile
 
-    fd = task.files.install(PidFile(process), cloexec=True)
+    fd = task.files.install(PidFile(child.process, child if thread else None), cloexec=True)
     try:
         task.memory.write(address, fd.to_bytes(4, "little"))
     except KernelError:
@@ -250,11 +250,14 @@ def _copy_process(task: Task, flags: int) -> Task:
     process.rlimits = list(old.rlimits)
     process.attention = old.attention
     process.no_new_privs, process.dumpable, process.persona = old.no_new_privs, old.dumpable, old.persona
+    process.oom_score_adj = old.oom_score_adj
+    process.thp_disable, process.mce_kill = old.thp_disable, old.mce_kill
     process.exit_signal = old.exit_signal if flags & sd.CLONE_PARENT else flags & sd.CSIGNAL
     process.vforked = bool(flags & sd.CLONE_VFORK)
     child = Task(kernel, process.pid, process, task.cred)
     _copy_task(task, child, flags)
     _enter(parent, process, child)
+    itimers.watch_cpu_limit(process)
     return child
 
 
@@ -271,6 +274,7 @@ def forget_clone(child: Task) -> None:
     drop_task(child)
     if child.tid == process.pid:
         process.state = "dead"
+        process.pending.discard(~0, process.kernel)
         process.files.release()
         release_shared(process)
         unlink(process)
@@ -303,7 +307,7 @@ def commit_exec(
     space for the empty one of ``thread`` (from Platform.new_process), which the caller then loads."""
     kernel, process = task.kernel, task.process
     old_thread, blocked = task.thread, task.blocked
-    process.used_times = cpu_times(process)  # the new thread counts from 0
+    process.used, task.switches = used(process), 0  # the new thread counts from 0
     for other in list(process.tasks.values()):
         leave_memory(other)
         if other is not task:

@@ -13,16 +13,19 @@ from pylitebox.abi import signal as sg
 if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
 
-#: Queued real-time signals of one sandbox, beyond the first of each number.
+#: Queued signals of one user at most, whatever RLIMIT_SIGPENDING says.
 MAX_QUEUED = 16384
 _SYNCHRONOUS_BITS = sum(sg.bit(s) for s in sg.SYNCHRONOUS)
 
 
 class SigInfo:
     """What siginfo_t says (man 2 sigaction). ``raw``: 128 bytes that came from a guest or a fault, passed as they are.
-    ``value`` is si_value (unsigned 64 bit); ``addr`` si_addr; ``timer``/``overrun`` are a POSIX timer's."""
+    ``value`` is si_value (unsigned 64 bit); ``addr`` si_addr; ``timer``/``overrun`` are a POSIX timer's. ``owner``: the
+    user whom it counts for while it is queued (RLIMIT_SIGPENDING); -1 for nobody."""
 
-    __slots__ = ("addr", "code", "overrun", "pid", "raw", "signo", "status", "stime", "timer", "uid", "utime", "value")
+    __slots__ = (
+        "addr", "code", "overrun", "owner", "pid", "raw", "signo", "status", "stime", "timer", "uid", "utime", "value",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -52,6 +55,13 @@ class SigInfo:
         self.timer = timer
         self.overrun = overrun
         self.raw = raw
+        self.owner = -1
+
+    def copy(self) -> SigInfo:
+        new = SigInfo(self.signo)
+        for name in SigInfo.__slots__:
+            setattr(new, name, getattr(self, name))
+        return new
 
     def __repr__(self) -> str:
         return f"<{sg.name(self.signo)} code {self.code} from {self.pid}>"
@@ -129,21 +139,31 @@ class PendingSignals:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
-    def add(self, info: SigInfo, kernel: Kernel | None = None) -> bool:
-        """Queue a signal; False if it was pending already (standard signals) or if the queue is full."""
+    def add(self, info: SigInfo, kernel: Kernel | None = None, owner: int = -1, limit: int = MAX_QUEUED) -> bool:
+        """Queue a signal, which counts for the user ``owner``. False if it was lost: pending already (a standard
+        signal), or beyond the user's limit. Of a signal of kill(2) beyond it only the fact is kept (linux/kernel/
+        signal.c, __send_signal_locked)."""
         signo = info.signo
         queue = self._queues.get(signo)
+        if queue is not None and signo < sg.SIGRTMIN:
+            return False
+        if kernel is not None and owner >= 0:
+            count = kernel.queued_signals.get(owner, 0)
+            forced = info.code == sg.SI_TIMER or (signo < sg.SIGRTMIN and info.code >= 0)
+            if not forced and count >= min(limit, MAX_QUEUED):
+                if queue is not None or (signo >= sg.SIGRTMIN and info.code != sg.SI_USER):
+                    return False
+                info = SigInfo(signo)
+            else:
+                if info.owner >= 0:  # it is queued for another of a group already
+                    info = info.copy()
+                kernel.queued_signals[owner] = count + 1
+                info.owner = owner
         if queue is None:
             self._queues[signo] = deque((info,))
             self.mask |= 1 << (signo - 1)
-            return True
-        if signo < sg.SIGRTMIN:
-            return False
-        if kernel is not None:
-            if kernel.queued_signals >= MAX_QUEUED:
-                return False
-            kernel.queued_signals += 1
-        queue.append(info)
+        else:
+            queue.append(info)
         return True
 
     def first(self, mask: int) -> int:
@@ -165,14 +185,22 @@ class PendingSignals:
         if not queue:
             del self._queues[signo]
             self.mask &= ~(1 << (signo - 1))
-        elif kernel is not None:
-            kernel.queued_signals -= 1
+        _uncount(info, kernel)
         return info
 
     def discard(self, mask: int, kernel: Kernel | None = None) -> None:
         """Forget every signal in ``mask``."""
         while signo := self.first(mask):
-            if kernel is not None:
-                kernel.queued_signals -= len(self._queues[signo]) - 1
-            del self._queues[signo]
+            for info in self._queues.pop(signo):
+                _uncount(info, kernel)
             self.mask &= ~(1 << (signo - 1))
+
+
+def _uncount(info: SigInfo, kernel: Kernel | None) -> None:
+    owner, info.owner = info.owner, -1
+    if kernel is not None and owner >= 0:
+        left = kernel.queued_signals.get(owner, 0) - 1
+        if left > 0:
+            kernel.queued_signals[owner] = left
+        else:
+            kernel.queued_signals.pop(owner, None)

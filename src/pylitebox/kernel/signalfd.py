@@ -1,7 +1,7 @@
 """signalfd(2): pending signals read from a descriptor instead of delivered to a handler.
 
-It reads the signals of the thread that made it and those sent to its whole process. Linux reads those of whoever
-calls read(2), which differs only for a descriptor used by another thread or after fork(2): missing here.
+Whoever reads it reads its own signals: those sent to the thread and those sent to its whole process. Likewise polling,
+and an epoll set is told of the signals of who put the descriptor there.
 """
 
 from __future__ import annotations
@@ -34,22 +34,26 @@ class SignalFile(AnonymousFile):
 
     def __init__(self, task: Task, mask: int, *, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))
-        self._task = task
-        self._queue = task.signal_queue
+        self._kernel = task.kernel
         self.mask = 0
         self.set_mask(mask)
 
     def set_mask(self, mask: int) -> None:
         self.mask = mask & ~UNBLOCKABLE
-        self._queue.wake()
+        self._reader().signal_queue.wake()
+
+    def _reader(self) -> Task:
+        task = self._kernel.current
+        assert task is not None  # who else has a descriptor?
+        return task
 
     def read(self, size: int) -> bytes:
         if size < SIGNALFD_SIGINFO.size:
             raise KernelError(E.EINVAL)
-        task = self._task
+        task = self._reader()
         taken: list[bytes] = []
         for _ in range(min(size // SIGNALFD_SIGINFO.size, 1024)):
-            info = self._take()
+            info = self._take(task)
             if info is None:
                 break
             taken.append(_pack(info))
@@ -59,8 +63,7 @@ class SignalFile(AnonymousFile):
             recompute(task)
         return b"".join(taken)
 
-    def _take(self) -> SigInfo | None:
-        task = self._task
+    def _take(self, task: Task) -> SigInfo | None:
         for pending in (task.pending, task.process.pending):
             signo = pending.first(self.mask)
             if signo:
@@ -68,11 +71,12 @@ class SignalFile(AnonymousFile):
         return None
 
     def poll(self) -> int:
-        pending = self._task.pending.mask | self._task.process.pending.mask
+        task = self._reader()
+        pending = task.pending.mask | task.process.pending.mask
         return POLLIN if pending & self.mask else 0
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
-        return (self._queue,)
+        return (self._reader().signal_queue,)
 
     def fdinfo(self) -> bytes:
         return b"sigmask:\t%016x\n" % self.mask

@@ -6,9 +6,10 @@ set on one thread that may take it, and that thread is kicked (or its parked cal
 first and is interrupted if it would go on waiting). So ``signal_pending`` means exactly: a handler is to run at the
 next safe point. Blocked signals stay queued, whatever their action, until the mask lets them through.
 
-A stopped process keeps its parked calls parked; its running threads are kicked and held at their safe points.
+A stopped process keeps its parked calls parked, but for those that a stop interrupts (wait.py); its running threads are
+kicked and held at their safe points (stops.py).
 
-Missing: core dumps (their status bit is never set), per-user accounting of queued signals (the bound is the sandbox's).
+Missing: core dumps (their status bit is never set).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
+from pylitebox.abi.resource import RLIMIT_SIGPENDING
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.groups import orphaned_group
 from pylitebox.kernel.signal_state import DEFAULT, Action, Actions, PendingSignals, SigInfo
+from pylitebox.kernel.stops import hold, release
 from pylitebox.kernel.wait import Blocking, Interrupted
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
         _end(process, signo)
         return True
     _prepare(process, signo)
+    if process.state == "zombie" or (task is not None and task.exiting):
+        return True  # it was continued, and ended by what had waited for that
     if not first.blocked >> (signo - 1) & 1 and process.actions.ignored(signo):
         return True
     if not process.attention:  # before any mask is looked at
@@ -64,7 +69,8 @@ def _post(process: Process, task: Task | None, first: Task, info: SigInfo) -> bo
         if first.thread is not None:
             first.thread.attend(waits=True)
     queue = process.pending if task is None else task.pending
-    fits = queue.add(info, process.kernel) or signo < sg.SIGRTMIN
+    limit = process.rlimits[RLIMIT_SIGPENDING][0]
+    fits = queue.add(info, process.kernel, first.cred.uid, limit) or signo < sg.SIGRTMIN
     for waiter in process.tasks.values() if task is None else (task,):
         waiter.signal_queue.wake()
     if task is None:
@@ -110,8 +116,9 @@ def force(task: Task, info: SigInfo) -> None:
     default."""
     signo = info.signo
     blocked = task.blocked >> (signo - 1) & 1
-    if blocked or task.process.actions.get(signo).handler == sg.SIG_IGN:
-        set_action(task, signo, DEFAULT)
+    action = task.process.actions.get(signo)
+    if blocked or action.handler == sg.SIG_IGN:
+        set_action(task, signo, action._replace(handler=sg.SIG_DFL))
         task.blocked &= ~sg.bit(signo)
     post_task(task, info)
 
@@ -179,7 +186,7 @@ def next_signal(task: Task) -> tuple[SigInfo, Action] | None:
         info = queue.take(signo, process.kernel)
         if action.handler > sg.SIG_IGN:
             if action.flags & sg.SA_RESETHAND:
-                set_action(task, signo, DEFAULT)
+                set_action(task, signo, action._replace(handler=sg.SIG_DFL))
             return info, action
         if not _default(process, info, action.handler):
             task.signal_pending = False
@@ -297,22 +304,28 @@ def stop_process(process: Process, signo: int) -> None:
     if process.state != "running":
         return
     process.state = "stopped"
+    process.kernel.stopped.add(process)
     process.stop_signal = signo
     process.waited_stop = False
     process.continued = False
     for task in process.tasks.values():
-        if task.call is None:
-            process.kernel.kick(task)
+        task.stopped = True
+        if task.wait is not None and task.wait.restart == E.EINTR:
+            process.kernel.scheduler.wake(task)  # a stop interrupts it
+    hold(process)
     _tell_parent(process, sg.CLD_STOPPED, signo)
 
 
 def continue_process(process: Process) -> None:
     """Let a stopped process run again."""
     process.state = "running"
+    process.kernel.stopped.discard(process)
+    sleeping = release(process)
     process.waited_stop = True
     process.continued = True
     for task in tuple(process.tasks.values()):
-        if task.call is None:
+        task.stopped = False
+        if task.call is None and task not in sleeping:
             process.kernel.kick(task)
         recompute(task)
     _tell_parent(process, sg.CLD_CONTINUED, sg.SIGCONT)
@@ -330,8 +343,8 @@ def _tell_parent(process: Process, code: int, status: int) -> None:
 
 def child_info(process: Process, code: int, status: int, signo: int = sg.SIGCHLD) -> SigInfo:
     """The siginfo that tells a parent of a child's change."""
-    user, system = process.used_times
     tick = NSEC_PER_SEC // USER_HZ
+    user, system = process.used.user, process.used.system
     return SigInfo(signo, code, process.pid, process.last_uid, status, utime=user // tick, stime=system // tick)
 
 

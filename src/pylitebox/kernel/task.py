@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
-from pylitebox.kernel.platform import NO_MEMORY
+from pylitebox.kernel.platform import NO_MEMORY, NOTHING
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import GuestThread, Memory
     from pylitebox.kernel.signals import Actions, PendingSignals
+    from pylitebox.kernel.stops import Sleepers
     from pylitebox.kernel.timers import Timer
     from pylitebox.kernel.wait import Blocking, Wait
 
@@ -92,6 +93,7 @@ class Task:
         "call",
         "clear_child_tid",
         "cred",
+        "exit_queue",
         "exiting",
         "files",
         "fs",
@@ -108,6 +110,8 @@ class Task:
         "set_child_tid",
         "signal_pending",
         "signal_queue",
+        "stopped",
+        "switches",
         "syscall_args",
         "syscall_number",
         "thread",
@@ -136,6 +140,7 @@ class Task:
         self.wait: Wait | None = None
         self.wait_timer: Timer | None = None
         self.woken = False
+        self.switches = 0  # calls that had to wait
         # signals (signals.py)
         self._blocked = 0
         self.saved_mask: int | None = None  # the mask to restore after sigsuspend, ppoll, ...
@@ -143,9 +148,11 @@ class Task:
         self.signal_pending = False  # a handler, a stop or an end waits for the next safe point
         self.signal_queue = WaitQueue()  # woken by any signal queued for this task (sigtimedwait)
         self.kicked = False
+        self.stopped = False  # with its process
         self.altstack: tuple[int, int, int] = (0, 2, 0)  # sp, flags (SS_DISABLE), size
         self.interrupted: int | None = None  # restart code of the call that just ended with EINTR
         self.exiting = False
+        self.exit_queue: WaitQueue | None = None  # woken when this thread ends, once there is a pidfd of it
         # set by the dispatcher for restarts and traces
         self.syscall_number = 0
         self.syscall_args: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
@@ -181,7 +188,7 @@ class Process:
         "attention",
         "child_queue",
         "children",
-        "children_times",
+        "children_used",
         "continued",
         "dumpable",
         "environ",
@@ -195,8 +202,10 @@ class Process:
         "kernel",
         "last_uid",
         "layout",
+        "mce_kill",
         "name",
         "no_new_privs",
+        "oom_score_adj",
         "parent",
         "pdeathsig",
         "pending",
@@ -207,13 +216,15 @@ class Process:
         "rlimits",
         "sem_undo",
         "sid",
+        "sleepers",
         "start_time",
         "state",
         "status",
         "stop_signal",
         "subreaper",
         "tasks",
-        "used_times",
+        "thp_disable",
+        "used",
         "vfork_queue",
         "vforked",
         "waited_stop",
@@ -246,6 +257,7 @@ class Process:
         self.pending: PendingSignals = PendingSignals()
         self.attention = False  # its threads were told to report each change of their masks (signals.py)
         self.stop_signal = 0
+        self.sleepers: Sleepers | None = None  # threads that the present stop lets sleep on (stops.py)
         self.waited_stop = True  # the present stop has been reported by wait
         self.continued = False  # a continue not yet reported by wait
         self.rlimits: list[tuple[int, int]] = [(RLIM_INFINITY, RLIM_INFINITY)] * RLIM_NLIMITS
@@ -253,13 +265,16 @@ class Process:
         self.itimers: dict[int, object] = {}
         self.posix_timers: dict[int, object] = {}
         self.no_new_privs = False
+        self.oom_score_adj = 0
+        self.thp_disable = False
+        self.mce_kill = 2  # PR_MCE_KILL_DEFAULT
         self.dumpable = 1
         self.subreaper = False
         self.pdeathsig = 0
         self.exec_count = 0
         self.start_time = kernel.platform.monotonic_ns()
-        self.used_times = (0, 0)  # user, system ns; final once a zombie
-        self.children_times = (0, 0)  # user, system ns of reaped children
+        self.used = NOTHING  # by programs and threads that have ended; final once a zombie
+        self.children_used = NOTHING  # by reaped children and theirs
         self.exit_signal = 17  # sent to the parent at the end; SIGCHLD unless clone(2) named another, 0: none
         self.last_uid = 0  # real uid, as siginfo says it once no thread is left
         self.persona = 0  # man 2 personality

@@ -7,7 +7,9 @@ so what was copied in from the guest is never fetched twice.
 
 Signals follow Linux: the condition is looked at first; only a call that would go on waiting is interrupted.
 :class:`Interrupted` is thrown into the generator, which may turn it into a partial result; else the call ends with
-the wait's restart code (linux/errno.h), which ``north`` turns into EINTR or a restart.
+the wait's restart code (linux/errno.h), which ``north`` turns into EINTR or a restart. A stop interrupts in Linux too,
+but what would be restarted stays parked here until the process goes on: only waits that end with EINTR whatever
+interrupts them (man 7 signal, "Interruption of system calls and library functions by stop signals") are ended by it.
 """
 
 from __future__ import annotations
@@ -160,6 +162,7 @@ class Scheduler:
         self._disarm(task)
         call = task.call
         assert call is not None
+        task.kernel.current = task
         result = self._advance(task, call, woken)
         if result is not None:
             self.finish(task, result)
@@ -167,7 +170,9 @@ class Scheduler:
     def _advance(self, task: Task, call: Blocking, woken: bool | None) -> int | None:
         try:
             wait = call.send(woken)  # type: ignore[arg-type]
-            while wait.interruptible and task.signal_pending:
+            while wait.interruptible and (
+                task.signal_pending or (task.stopped and wait.restart == E.EINTR)
+            ):
                 wait = call.throw(Interrupted(wait.restart))
         except StopIteration as stop:
             task.call = None
@@ -186,6 +191,7 @@ class Scheduler:
             return None
         task.call = call
         task.wait = wait
+        task.switches += 1
         for queue in wait.queues:
             queue.add(task)
         if wait.deadline is not None:

@@ -8,21 +8,23 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as w
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.process import cpu_times, end_info, reap
+from pylitebox.kernel.process import end_info, reap
 from pylitebox.kernel.signals import child_info
+from pylitebox.kernel.usage import plus, used
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.platform import Usage
     from pylitebox.kernel.signals import SigInfo
     from pylitebox.kernel.task import Process
 
 
 class Change(NamedTuple):
-    """A child's change that was waited for. ``times`` are user and system ns of the child and what it reaped."""
+    """A child's change that was waited for. ``usage`` is what the child and what it reaped have used."""
 
     pid: int
     status: int
     info: SigInfo
-    times: tuple[int, int]
+    usage: Usage
 
 
 def find_change(parent: Process, id_type: int, ident: int, options: int) -> Change | None:
@@ -47,23 +49,21 @@ def find_change(parent: Process, id_type: int, ident: int, options: int) -> Chan
         if child.state == "stopped" and options & w.WSTOPPED and not child.waited_stop:
             child.waited_stop = not options & w.WNOWAIT
             info = child_info(child, sg.CLD_STOPPED, child.stop_signal)
-            return Change(child.pid, w.stopped(child.stop_signal), info, _times(child))
+            return Change(child.pid, w.stopped(child.stop_signal), info, _usage(child))
         if child.continued and options & w.WCONTINUED:
             child.continued = bool(options & w.WNOWAIT)
-            return Change(child.pid, w.CONTINUED, child_info(child, sg.CLD_CONTINUED, sg.SIGCONT), _times(child))
+            return Change(child.pid, w.CONTINUED, child_info(child, sg.CLD_CONTINUED, sg.SIGCONT), _usage(child))
     if not chosen:
         raise KernelError(E.ECHILD)
     return None
 
 
-def _times(child: Process) -> tuple[int, int]:
-    user, system = cpu_times(child)
-    more_user, more_system = child.children_times
-    return user + more_user, system + more_system
+def _usage(child: Process) -> Usage:
+    return plus(used(child), child.children_used)
 
 
 def _reap(child: Process, *, keep: bool) -> Change:
-    change = Change(child.pid, child.status, end_info(child), _times(child))
+    change = Change(child.pid, child.status, end_info(child), _usage(child))
     if not keep:
         reap(child)
     return change

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 class Caller:
     """The part of a :class:`~pylitebox.kernel.task.Task` that file operations and the scheduler look at."""
 
-    __slots__ = ("call", "cred", "exiting", "fs", "kernel", "signal_pending", "thread", "wait", "wait_timer", "woken")
+    __slots__ = (
+        "call", "cred", "exiting", "fs", "kernel", "signal_pending", "stopped", "switches", "thread", "wait",
+        "wait_timer", "woken",
+    )  # fmt: skip
 
     def __init__(self, kernel: Kernel, fs: FsContext, cred: Credentials) -> None:
         self.kernel = kernel
@@ -30,7 +33,8 @@ class Caller:
         self.wait: Wait | None = None
         self.wait_timer: Timer | None = None
         self.woken = False
-        self.signal_pending = self.exiting = False
+        self.signal_pending = self.exiting = self.stopped = False
+        self.switches = 0
         self.thread = None  # so Kernel.finish has nothing to finish
 
     def start(self, call: Blocking) -> None:

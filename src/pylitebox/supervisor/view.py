@@ -20,6 +20,7 @@ from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs.overlay import OverlayFs
 from pylitebox.kernel.fs.procfs import ProcFs
+from pylitebox.kernel.fs.sysfs import SysFs
 from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOSUID
 
@@ -113,6 +114,7 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
     _mount(namespace, TmpFs(kernel, mode=0o1777), b"/dev/shm")
     _mount(namespace, kernel.ipc.mqueues, b"/dev/mqueue")
     _mount(namespace, ProcFs(kernel), b"/proc")
+    _mount(namespace, SysFs(kernel), b"/sys")
     wanted: list[tuple[bytes, FileSystem]] = [
         (path, TmpFs(kernel, size=size or None, uid=owner[0], gid=owner[1])) for path, size in view.tmpfs
     ]

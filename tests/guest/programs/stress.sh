@@ -1,5 +1,6 @@
-# The stress mix: stress.sh DIRECTORY [ROUNDS]. DIRECTORY holds the program `mixture`. Each round makes, with shells,
-# pipes, forks, vforks, threads and signals, 45 processes and checks each result; 50 rounds are 2,250 processes.
+# The stress mix: stress.sh DIRECTORY [ROUNDS]. DIRECTORY holds the programs `mixture` and `commotion`. Each round makes,
+# with shells, pipes, forks, vforks, threads, signals, stops, job groups, timers, epoll and sockets, 56 processes and
+# checks each result; 50 rounds are 2,800 processes.
 # Ends with one line; anything wrong is a line on standard error and status 1.
 directory=$1 rounds=${2:-50} processes=0
 
@@ -27,6 +28,19 @@ for ((round = 1; round <= rounds; round++)); do
     made=$("$directory/mixture" 14 6 8 20) || fail mixture
     [ "$made" = 22 ] || fail "mixture: $made"
 
-    processes=$((processes + 45))
+    # 1 + 4 in a group + 3 that echo
+    made=$("$directory/commotion" 4 2 5) || fail commotion
+    [ "$made" = 7 ] || fail "commotion: $made"
+
+    # 3, with the shell that has them: a job of job control, stopped, continued and ended as a group
+    seen=$(bash -c '
+        set -m
+        sleep 60 | sleep 61 &
+        kill -STOP %1; wait %1; echo $?
+        kill -CONT %1; kill -TERM %1; wait %1; echo $?
+    ' 2> /dev/null)
+    [ "${seen//$'\n'/ }" = "147 143" ] || fail "job group: $seen"
+
+    processes=$((processes + 56))
 done
 echo "rounds $rounds processes $processes ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.kernel.fs.content import CHUNK, Budget, Content
+from pylitebox.kernel.fs.content import CHUNK, PAGE, Budget, Content
 from tests.kernel.fs.support import Platform, errno_of
 
 LIMIT = 64 * CHUNK
@@ -102,8 +103,41 @@ def test_data_and_holes() -> None:
     content.write_at(b"x", 2 * CHUNK)
     content.truncate(5 * CHUNK)
     assert content.seek_data(0, hole=False) == 2 * CHUNK
-    assert content.seek_data(2 * CHUNK, hole=True) == 3 * CHUNK
+    assert content.seek_data(2 * CHUNK, hole=True) == 2 * CHUNK + PAGE
     assert errno_of(content.seek_data, 3 * CHUNK, hole=False) == E.ENXIO
+    content.write_at(b"x", 2 * CHUNK + 5 * PAGE)
+    content.truncate(2 * CHUNK + PAGE)
+    content.punch(2 * CHUNK, PAGE)
+    assert (errno_of(content.seek_data, 0, hole=False), content.blocks) == (E.ENXIO, 0)
+
+
+@given(st.lists(_steps.filter(lambda step: step[0] != "share"), max_size=8), st.integers(0, 2 * CHUNK + 100))
+def test_holes_are_told_by_the_page(steps: list[tuple[str, int, int]], size: int) -> None:
+    """What was written, and what stands in the backing file, is data; nothing else is."""
+    content = Content(Budget(LIMIT), Backing(b"b" * size), size)
+    data = set(range(-(-size // PAGE)))
+    for step, offset, length in steps:
+        end = min(offset + length, content.size)
+        if step == "write":
+            content.write_at(b"x" * length, offset)
+            data |= set(range(offset // PAGE, (offset + length - 1) // PAGE + 1))
+        elif step == "truncate":
+            content.truncate(offset)
+            data = {page for page in data if page * PAGE < offset}
+        else:
+            content.punch(offset, length)
+            last = -(-end // PAGE) if end == content.size else end // PAGE
+            data -= set(range(-(-offset // PAGE), last))
+        for page in range(-(-content.size // PAGE)):
+            following = min((other for other in data if other >= page), default=None)
+            if following is None:
+                assert errno_of(content.seek_data, page * PAGE, hole=False) == E.ENXIO
+            else:
+                assert content.seek_data(page * PAGE, hole=False) == following * PAGE
+            hole = next(other for other in count(page) if other not in data)
+            assert content.seek_data(page * PAGE, hole=True) == min(hole * PAGE, content.size)
+    if not size:
+        assert content.blocks == len(data) * PAGE // 512
 
 
 def test_a_backing_file_that_must_wait() -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import RENAME_EXCHANGE
 from pylitebox.kernel.errors import WouldBlock
-from pylitebox.kernel.fs import hostfs
+from pylitebox.kernel.fs import hostfs, vfs
 from pylitebox.kernel.fs import operations as op
 from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.kernel.fs.overlay import OverlayFs
@@ -339,7 +340,6 @@ def test_the_layer_is_bounded(top: Path) -> None:
 
 
 def test_absent_names_are_forgotten_in_time(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pylitebox.kernel.fs import vfs
 
     monkeypatch.setattr(vfs, "MAX_NEGATIVES", 10)
     tree = overlay(top)
@@ -392,3 +392,27 @@ def test_descriptors_of_files_that_nobody_has_open_are_kept_and_bounded(
     hostfs.forget_idle(tree.kernel)
     assert _descriptors() == before
     assert read(tree.root, b"/f3") == b"3"
+
+
+@pytest.mark.parametrize("make", [host, overlay])
+def test_names_that_nobody_uses_are_forgotten(
+    top: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Tree]
+) -> None:
+    """Those in use stay the same object: what becomes of the name is seen by whoever has it."""
+    monkeypatch.setattr(vfs, "MAX_NAMES", 20)
+    for number in range(300):
+        (top / f"d{number % 3}" / "deep").mkdir(parents=True, exist_ok=True)
+        (top / f"d{number % 3}" / "deep" / str(number)).write_text(str(number))
+    tree = make(top)
+    file = opened(op.open(tree.root, b"/d1/deep/1", os.O_RDONLY))
+    mine = op.resolve(tree.root, b"/d2")
+    for number in range(300):
+        path = b"/d%d/deep/%d" % (number % 3, number)
+        assert op.resolve(tree.root, path).inode.size == len(str(number))
+    names = sum(len(op.resolve(tree.root, b"/d%d/deep" % number).dentry.children) for number in range(3))
+    assert 0 < names <= 20
+    assert op.resolve(tree.root, b"/d1/deep/1") == file.location
+    assert op.resolve(tree.root, b"/d2") == mine
+    assert file.read(10) == b"1"
+    assert op.path_of(tree.root.fs.root, file.location) == b"/d1/deep/1"
+    file.put()

@@ -8,9 +8,11 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import ioctl as io
 from pylitebox.abi import stat as st
+from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.devfs import DevFs
 from pylitebox.kernel.fs.procfs import ProcFs
+from pylitebox.kernel.fs.sysfs import SysFs
 from pylitebox.kernel.stream import StreamFile
 from pylitebox.kernel.wait import WaitQueue
 from tests.north.bench import PARKED, Bench, Guest
@@ -240,3 +242,63 @@ def test_a_terminal(g: Guest) -> None:
     assert not terminal.closed
     assert g("close", again) == 0
     assert terminal.closed
+
+
+def test_sys_says_what_the_platform_has(bench: Bench) -> None:
+    assert bench.kernel.namespace is not None
+    bench.kernel.namespace.mount(SysFs(bench.kernel), b"/sys")
+    g = bench.guest()
+    cpu = "/sys/devices/system/cpu"
+    for name in ("online", "present", "possible"):
+        assert cat(g, f"{cpu}/{name}") == b"0-1\n"
+    assert cat(g, f"{cpu}/cpu1/topology/thread_siblings_list") == b"1\n"
+    assert cat(g, f"{cpu}/cpu1/topology/core_siblings_list") == b"0-1\n"
+    assert g("access", f"{cpu}/cpu2", 0) == -E.ENOENT
+    assert g("openat", fc.AT_FDCWD, f"{cpu}/online", fc.O_WRONLY | fc.O_CREAT, 0) >= 0  # root may open all
+    assert g("mkdirat", fc.AT_FDCWD, "/sys/new", 0o777) < 0
+    assert g("unlinkat", fc.AT_FDCWD, f"{cpu}/online", 0) < 0
+    status = bytearray(120)
+    assert g("statfs", "/sys", status) == 0
+    assert int.from_bytes(status[:8], "little") == 0x62656572
+
+
+def test_oom_score_adj_is_inherited_and_only_root_lowers_it(bench: Bench) -> None:
+    g = bench.guest()
+
+    def write(guest: Guest, value: bytes) -> int:
+        fd = guest("openat", fc.AT_FDCWD, "/proc/self/oom_score_adj", fc.O_WRONLY, 0)
+        assert isinstance(fd, int)
+        result = guest("write", fd, value, len(value))
+        assert isinstance(result, int)
+        guest("close", fd)
+        return result
+
+    assert write(g, b"300\n") == 4
+    pid = g("fork")
+    assert isinstance(pid, int)
+    assert cat(g, f"/proc/{pid}/oom_score_adj") == b"300\n"
+    g.task.cred = Credentials.user(1000, 1000)
+    assert write(g, b"200") == -E.EACCES
+    assert write(g, b"400") == 3
+    assert write(g, b"1001") == -E.EINVAL
+    assert write(g, b"many") == -E.EINVAL
+
+
+def test_affinity_is_listed(bench: Bench) -> None:
+    g = bench.guest()
+    assert g("sched_setaffinity", 0, 8, (2).to_bytes(8, "little")) == 0
+    status = cat(g, "/proc/self/status").splitlines()
+    assert b"Cpus_allowed:\t2" in status
+    assert b"Cpus_allowed_list:\t1" in status
+
+
+def test_timers_and_children(bench: Bench) -> None:
+    g = bench.guest()
+    assert cat(g, "/proc/self/timers") == b""
+    assert g("timer_create", 1, 0, bytearray(4)) == 0
+    pid = g("getpid")
+    assert cat(g, "/proc/self/timers") == (
+        b"ID: 0\nsignal: 14/%016x\nnotify: signal/pid.%d\nClockID: 1\n" % (0, pid)
+    )
+    child = g("fork")
+    assert cat(g, f"/proc/self/task/{pid}/children") == b"%d " % child

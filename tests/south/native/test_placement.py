@@ -1,7 +1,8 @@
 """One CPU for a sandbox, until two of its threads compute side by side."""
 
 import os
-import time
+import subprocess
+import sys
 
 import pytest
 
@@ -15,11 +16,8 @@ class Host:
         self.used: dict[int, int] = {}
         self.cpus: dict[int, set[int]] = {}
 
-    def clock(self, ident: int) -> int:
-        tid = ~(ident >> 3)
-        if tid not in self.used:
-            raise OSError
-        return self.used[tid]
+    def clock(self, tid: int) -> int:
+        return self.used.get(tid, 0)
 
     def place(self, tid: int, cpus: set[int]) -> None:
         self.cpus[tid] = set(cpus)
@@ -30,7 +28,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host()
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 5, 7})
     monkeypatch.setattr(os, "sched_setaffinity", host.place)
-    monkeypatch.setattr(time, "clock_gettime_ns", host.clock)
+    monkeypatch.setattr(p, "thread_time", host.clock)
     return host
 
 
@@ -81,3 +79,14 @@ def test_with_one_cpu_there_is_nothing_to_choose(host: Host, monkeypatch: pytest
     placement.gather()
     assert not placement.matters
     assert host.cpus == {}
+
+
+def test_the_time_of_another_process_can_be_read() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            seen = p.thread_time(busy.pid)
+            while p.thread_time(busy.pid) < seen + 20_000_000:
+                pass
+        finally:
+            busy.kill()
+    assert p.thread_time(busy.pid) == 0

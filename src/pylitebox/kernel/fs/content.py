@@ -1,13 +1,16 @@
 """The data of an in-memory file: sparse chunks, counted against budgets, optionally over a backing file.
 
-Bytes live in chunks of 64 KiB that exist only where something was written. A content may stand on a *backing* file
+Bytes live in chunks of 64 KiB that exist only where something was written; within a chunk it is noted which pages never
+were, so that holes are told by the page, as on Linux. A content may stand on a *backing* file
 (the lower layer of an overlay): what no chunk covers is then read from it, and a chunk is copied when it is first
-written to. When the file is to be mapped, all of it moves into one shared buffer, for good, so that mappings and
+written to. When the file is to be mapped, all of it moves into one shared buffer, so that mappings and
 read(2)/write(2) see the same bytes; a buffer counts with its whole size, since a guest can fill its holes unseen.
+Whoever knows that nobody maps it can take it back (shared.py).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
@@ -65,11 +68,26 @@ class Backing(Protocol):
 class Content:
     """One file's bytes. ``charged`` are the bytes counted against the budget, ``size`` is the file's length."""
 
-    __slots__ = ("_backing", "_backing_size", "_budget", "_buffer", "_chunks", "charged", "size")
+    __slots__ = (
+        "__weakref__",
+        "_backing",
+        "_backing_size",
+        "_budget",
+        "_buffer",
+        "_chunks",
+        "_hole_pages",
+        "_holes",
+        "_order",
+        "charged",
+        "size",
+    )
 
     def __init__(self, budget: Budget, backing: Backing | None = None, size: int = 0) -> None:
         self._budget = budget
         self._chunks: dict[int, bytearray] = {}  # may be shorter than CHUNK: zeros follow
+        self._holes: dict[int, int] = {}  # by chunk: a bit for each page of it that was never written
+        self._hole_pages = 0  # the number of these bits
+        self._order: list[int] | None = None  # the chunks' indices, sorted, while they are known
         self._buffer: SharedBuffer | None = None
         self._backing = backing
         self._backing_size = size if backing is not None else 0
@@ -84,6 +102,11 @@ class Content:
         self._budget.give(self.charged)
         if self._buffer is not None:
             self._buffer.close()
+
+    @property
+    def blocks(self) -> int:
+        """st_blocks: of 512 bytes, holes not counted."""
+        return self.charged - self._hole_pages * PAGE >> 9
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -168,22 +191,38 @@ class Content:
         if chunk is not None:
             if len(chunk) < end:
                 self._charge(_pages(end) - _pages(len(chunk)))
-                if len(chunk) < start:
-                    chunk += bytes(start - len(chunk))
+                self._pad(index, chunk, start)
+            if index in self._holes:
+                self._set_holes(index, self._holes[index] & ~_bits(start // PAGE, _pages(end) // PAGE))
             return chunk
         old = b""
         base = index * CHUNK
         if base < self._backing_size:
             old = self._from_backing(base, CHUNK)
         self._charge(_pages(max(end, len(old))))
-        chunk = bytearray(old)
-        if len(chunk) < start:
-            chunk += bytes(start - len(chunk))
-        self._chunks[index] = chunk
+        chunk = self._chunks[index] = bytearray(old)
+        self._order = None
+        self._pad(index, chunk, start)
         if base < self._backing_size and self._covered():
             self._backing_size = 0
             self._drop_backing()
         return chunk
+
+    def _pad(self, index: int, chunk: bytearray, start: int) -> None:
+        """Fill a chunk with zeros up to ``start``; the pages between are a hole."""
+        if len(chunk) < start:
+            self._set_holes(index, self._holes.get(index, 0) | _bits(_pages(len(chunk)) // PAGE, start // PAGE))
+            chunk += bytes(start - len(chunk))
+
+    def _set_holes(self, index: int, pages: int) -> None:
+        self._hole_pages += pages.bit_count() - self._holes.pop(index, 0).bit_count()
+        if pages:
+            self._holes[index] = pages
+
+    def _drop_chunk(self, index: int) -> None:
+        self._refund(_pages(len(self._chunks.pop(index))))
+        self._set_holes(index, 0)
+        self._order = None
 
     def _covered(self) -> bool:
         """Whether nothing is read from the backing file any more."""
@@ -225,11 +264,12 @@ class Content:
         if size < self.size:
             last, keep = divmod(size, CHUNK)
             for index in [i for i in self._chunks if i > last or (i == last and not keep)]:
-                self._refund(_pages(len(self._chunks.pop(index))))
+                self._drop_chunk(index)
             chunk = self._chunks.get(last)
             if chunk is not None and len(chunk) > keep:
                 before = _pages(len(chunk))
                 del chunk[keep:]
+                self._set_holes(last, self._holes.get(last, 0) & _bits(0, _pages(keep) // PAGE))
                 self._refund(before - _pages(len(chunk)))
             if size < self._backing_size:
                 self._backing_size = size
@@ -248,15 +288,17 @@ class Content:
             return
         if offset < self._backing_size:
             self._absorb()
-        first, last = offset // CHUNK, (end - 1) // CHUNK
-        for index in [i for i in self._chunks if first <= i <= last]:
+        order = self._sorted()
+        for index in order[bisect_right(order, offset // CHUNK - 1) : bisect_right(order, (end - 1) // CHUNK)]:
             chunk = self._chunks[index]
             start, stop = max(offset - index * CHUNK, 0), end - index * CHUNK
-            if start == 0 and stop >= len(chunk):
-                self._refund(_pages(len(self._chunks.pop(index))))
+            gone = _pages(stop) if end == self.size else stop  # pages that are cut into stay data
+            if start == 0 and gone >= _pages(len(chunk)):
+                self._drop_chunk(index)
             elif start < len(chunk):
-                stop = min(stop, len(chunk))
+                stop, gone = min(stop, len(chunk)), min(gone, _pages(len(chunk)))
                 chunk[start:stop] = bytes(stop - start)
+                self._set_holes(index, self._holes.get(index, 0) | _bits(_pages(start) // PAGE, gone // PAGE))
 
     def reserve(self, offset: int, size: int) -> None:
         """Make sure that later writes to a range find space (fallocate with mode 0)."""
@@ -319,22 +361,57 @@ class Content:
                 self.write_at(data, position + distance)
 
     def seek_data(self, offset: int, *, hole: bool) -> int:
-        """lseek(2) SEEK_DATA and SEEK_HOLE, in units of chunks; ``offset`` lies within the file; ENXIO."""
+        """lseek(2) SEEK_DATA and SEEK_HOLE, in units of pages (what a shared buffer or a backing file holds is all
+        data); ``offset`` lies within the file; ENXIO."""
         if self._buffer is not None:
             return self.size if hole else offset
-        index = offset // CHUNK
-        if hole:
-            while index in self._chunks or index * CHUNK < self._backing_size:
-                index += 1
-            return min(max(index * CHUNK, offset), self.size)
-        if offset < self._backing_size or index in self._chunks:
-            return offset
-        following = min((i for i in self._chunks if i > index), default=None)
-        if following is None or following * CHUNK >= self.size:
-            raise KernelError(E.ENXIO)
-        return following * CHUNK
+        index, start = divmod(offset, CHUNK)
+        while hole or index in self._chunks or index * CHUNK < self._backing_size:
+            page = self._next_page(index, start // PAGE, data=not hole)
+            if page < CHUNK // PAGE:
+                return min(max(index * CHUNK + page * PAGE, offset), self.size)
+            index, start = index + 1, 0
+        order = self._sorted()
+        for following in range(bisect_right(order, index), len(order)):
+            page = self._next_page(order[following], 0, data=True)
+            if page < CHUNK // PAGE:  # what a cut left of a chunk may be a hole throughout
+                return order[following] * CHUNK + page * PAGE
+        raise KernelError(E.ENXIO)
+
+    def _next_page(self, index: int, page: int, *, data: bool) -> int:
+        """The first page from ``page`` on, within a chunk, that is data (or not); the number of pages if none is."""
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            present = _bits(0, _pages(len(chunk)) // PAGE) & ~self._holes.get(index, 0)
+        else:
+            present = _bits(0, _pages(min(max(self._backing_size - index * CHUNK, 0), CHUNK)) // PAGE)
+        left = (present if data else ~present) >> page << page & _bits(0, CHUNK // PAGE)
+        return (left & -left).bit_length() - 1 if left else CHUNK // PAGE
+
+    def _sorted(self) -> list[int]:
+        if self._order is None:
+            self._order = sorted(self._chunks)
+        return self._order
 
     # -- sharing ----------------------------------------------------------------------------------------------
+
+    @property
+    def shared(self) -> SharedBuffer | None:
+        """The buffer that holds the bytes, if one does."""
+        return self._buffer
+
+    def unshare(self) -> None:
+        """Let chunks hold the bytes again; nobody maps the buffer any more."""
+        buffer = self._buffer
+        if buffer is None:
+            return
+        for index in range((self.size + CHUNK - 1) // CHUNK):
+            data = buffer.read_at(min(CHUNK, self.size - index * CHUNK), index * CHUNK).rstrip(b"\0")
+            if data:
+                self._chunks[index] = bytearray(data)
+        self._buffer = None
+        buffer.close()
+        self._refund(self.charged - sum(_pages(len(chunk)) for chunk in self._chunks.values()))
 
     def share(self, platform: Platform, name: str) -> SharedBuffer:
         """The buffer that holds the bytes from now on."""
@@ -354,6 +431,8 @@ class Content:
                 buffer.close()
                 raise
             self._chunks.clear()
+            self._holes.clear()
+            self._hole_pages, self._order = 0, None
             if extra < 0:
                 self._refund(-extra)
             self._buffer = buffer
@@ -375,6 +454,11 @@ class Content:
         backing, self._backing = self._backing, None
         if backing is not None:
             backing.release()
+
+
+def _bits(first: int, end: int) -> int:
+    """A mask of the bits from ``first`` to ``end``, which is not part of it."""
+    return (1 << max(end, first)) - (1 << first)
 
 
 def _pages(size: int) -> int:

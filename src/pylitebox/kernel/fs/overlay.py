@@ -161,7 +161,7 @@ class OverlayFile(LayeredInode, MemoryFile):
     @property
     def blocks(self) -> int:
         if self.copied or self.lower is None:
-            return self.content.charged >> 9
+            return self.content.blocks
         return self.lower.stat().blocks
 
     def readable_by_policy(self) -> bool:

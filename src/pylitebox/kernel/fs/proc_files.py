@@ -15,9 +15,11 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi.fcntl import O_CLOEXEC
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE, page_up
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
+from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.operations import path_of
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOEXEC, MS_NOSUID, Location
+from pylitebox.kernel.usage import used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +62,7 @@ def entry(name: str, mode: int = 0o444, write: Write | None = None) -> Callable[
     return declare
 
 
-def _alive(process: Process, task: Task | None) -> Task | None:
+def alive(process: Process, task: Task | None) -> Task | None:
     return task or process.leader or next(iter(process.tasks.values()), None)
 
 
@@ -71,7 +73,7 @@ def _view(process: Process) -> FsContext | None:
 
 def _memory(process: Process, task: Task | None, area: tuple[int, int]) -> bytes | None:
     """A part of the process's memory; None if it is gone."""
-    task = _alive(process, task)
+    task = alive(process, task)
     if task is None:
         return b""
     start, end = area
@@ -98,7 +100,7 @@ def _cmdline(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 
 
 def _set_comm(kernel: Kernel, process: Process, task: Task | None, data: bytes) -> None:
-    task = _alive(process, task)
+    task = alive(process, task)
     if task is None:
         raise KernelError(E.ESRCH)
     task.name = data.partition(b"\0")[0].rstrip(b"\n")[:15]
@@ -112,7 +114,7 @@ def _comm(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 
 
 def _name(process: Process, task: Task | None) -> bytes:
-    task = _alive(process, task)
+    task = alive(process, task)
     return task.name if task is not None else process.name
 
 
@@ -162,14 +164,14 @@ def _loginuid(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 # -- memory -----------------------------------------------------------------------------------------------------
 
 
-def _areas(process: Process, task: Task | None) -> list[Area]:
+def areas_of(process: Process, task: Task | None, *, detailed: bool = False) -> list[Area]:
     """What is mapped; of the room that a platform reserves for brk(2), only what is in use."""
-    task = _alive(process, task)
+    task = alive(process, task)
     if task is None or task.thread is None:
         return []
     low, high = process.layout.brk_start, page_up(process.program_break)
     areas = []
-    for area in task.thread.areas():
+    for area in task.thread.areas(detailed=detailed):
         if area.source is None and high < area.end <= process.layout.brk_limit and area.start >= low:
             if area.start >= high:
                 continue
@@ -180,27 +182,28 @@ def _areas(process: Process, task: Task | None) -> list[Area]:
 
 @entry("maps")
 def _maps(kernel: Kernel, process: Process, task: Task | None) -> bytes:
+    return b"".join([map_line(kernel, process, area) for area in areas_of(process, task)])
+
+
+def map_line(kernel: Kernel, process: Process, area: Area) -> bytes:
     layout, heap_end = process.layout, process.program_break
-    lines = []
-    for area in _areas(process, task):
-        name, dev, ino = area.name.encode(), 0, 0
-        if area.source is not None:
-            dev, ino, name = _mapped_file(kernel, process, area.source)
-        elif area.start < heap_end and area.end > layout.brk_start:
-            name = b"[heap]"
-        elif area.start < layout.stack[1] and area.end > layout.stack[0]:
-            name = b"[stack]"
-        line = b"%08x-%08x %s %08x %02x:%02x %d " % (
-            area.start,
-            area.end,
-            _permissions(area),
-            area.offset,
-            dev >> 8 & 0xFFF,
-            dev & 0xFF,
-            ino,
-        )
-        lines.append((line.ljust(73) + name if name else line) + b"\n")
-    return b"".join(lines)
+    name, dev, ino = area.name.encode(), 0, 0
+    if area.source is not None:
+        dev, ino, name = _mapped_file(kernel, process, area.source)
+    elif area.start < heap_end and area.end > layout.brk_start:
+        name = b"[heap]"
+    elif area.start < layout.stack[1] and area.end > layout.stack[0]:
+        name = b"[stack]"
+    line = b"%08x-%08x %s %08x %02x:%02x %d " % (
+        area.start,
+        area.end,
+        _permissions(area),
+        area.offset,
+        dev >> 8 & 0xFFF,
+        dev & 0xFF,
+        ino,
+    )
+    return (line.ljust(73) + name if name else line) + b"\n"
 
 
 def _permissions(area: Area) -> bytes:
@@ -218,17 +221,47 @@ def _mapped_file(kernel: Kernel, process: Process, source: tuple[int, int]) -> t
     return kernel.mapped_files.find(source, process.fs.root) or (0, source[1], b"")
 
 
-@entry("oom_adj")
+def _oom_number(data: bytes, lowest: int, highest: int) -> int:
+    try:
+        value = int(data)
+    except ValueError:
+        raise KernelError(E.EINVAL) from None
+    if not lowest <= value <= highest:
+        raise KernelError(E.EINVAL)
+    return value
+
+
+def _set_oom_score_adj(kernel: Kernel, process: Process, task: Task | None, data: bytes) -> None:
+    _adjust(kernel, process, _oom_number(data, -1000, 1000))
+
+
+def _set_oom_adj(kernel: Kernel, process: Process, task: Task | None, data: bytes) -> None:
+    value = _oom_number(data, -17, 15)
+    _adjust(kernel, process, 1000 if value == 15 else value * 1000 // 17)
+
+
+def _adjust(kernel: Kernel, process: Process, value: int) -> None:
+    """Remembered and inherited; nobody is ever chosen by it. Only root may go below what root last allowed."""
+    writer = kernel.current
+    if value < process.oom_score_adj and writer is not None and not writer.cred.capable(CAP_SYS_RESOURCE):
+        raise KernelError(E.EACCES)
+    process.oom_score_adj = value
+
+
+@entry("oom_score_adj", 0o644, _set_oom_score_adj)
+def _oom_score_adj(kernel: Kernel, process: Process, task: Task | None) -> bytes:
+    return b"%d\n" % process.oom_score_adj
+
+
+@entry("oom_adj", 0o644, _set_oom_adj)
+def _oom_adj(kernel: Kernel, process: Process, task: Task | None) -> bytes:
+    value = process.oom_score_adj
+    return b"%d\n" % (15 if value == 1000 else int(value * 17 / 1000))
+
+
 @entry("oom_score")
-def _zero(kernel: Kernel, process: Process, task: Task | None) -> bytes:
-    return b"0\n"
-
-
-def _accept(kernel: Kernel, process: Process, task: Task | None, data: bytes) -> None:
-    """What may be written and changes nothing."""
-
-
-ENTRIES[b"oom_score_adj"] = Text(0o644, _zero, _accept)
+def _oom_score(kernel: Kernel, process: Process, task: Task | None) -> bytes:
+    return b"%d\n" % (0 if process.oom_score_adj == -1000 else max(0, 666 + process.oom_score_adj * 2 // 3))
 
 
 @entry("sessionid")
@@ -239,13 +272,18 @@ def _sessionid(kernel: Kernel, process: Process, task: Task | None) -> bytes:
 @entry("statm")
 def _statm(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     total, text, data = _sizes(process, task)
-    return b"%d %d %d %d 0 %d 0\n" % (total, total, text, text, data)
+    return b"%d %d %d %d 0 %d 0\n" % (total, _resident(process), min(text, _resident(process)), text, data)
+
+
+def _resident(process: Process) -> int:
+    """Pages in memory, as far as the platform says."""
+    return used(process).resident >> 12 if process.tasks else 0
 
 
 def _sizes(process: Process, task: Task | None) -> tuple[int, int, int]:
     """Pages in all, of program text, and of private writable memory."""
     total = text = data = 0
-    for area in _areas(process, task):
+    for area in areas_of(process, task):
         pages = (area.end - area.start) >> 12
         if not area.prot:
             continue  # reserved only
@@ -312,8 +350,11 @@ def _state(process: Process, task: Task | None) -> bytes:
         return b"Z"
     if process.state == "stopped":
         return b"T"
-    task = _alive(process, task)
-    return b"R" if task is not None and task.call is None else b"S"
+    task = alive(process, task)
+    if task is None or task.call is not None:
+        return b"S"
+    asleep = task.thread is not None and task is not process.kernel.current and task.thread.asleep()
+    return b"S" if asleep else b"R"
 
 
 _STATES = {b"R": b"R (running)", b"S": b"S (sleeping)", b"T": b"T (stopped)", b"Z": b"Z (zombie)"}
@@ -321,7 +362,7 @@ _STATES = {b"R": b"R (running)", b"S": b"S (sleeping)", b"T": b"T (stopped)", b"
 
 def _masks(process: Process, task: Task | None) -> tuple[int, int, int, int, int]:
     """Pending for the thread and for the process, blocked, ignored, caught."""
-    task = _alive(process, task)
+    task = alive(process, task)
 
     def bits(pending: PendingSignals) -> int:
         return pending.mask
@@ -331,33 +372,51 @@ def _masks(process: Process, task: Task | None) -> tuple[int, int, int, int, int
     return bits(task.pending) if task else 0, bits(process.pending), task.blocked if task else 0, ignored, caught
 
 
+def _priority(task: Task | None) -> int:
+    """As the kernel counts it: 20 and the nice value; real-time ones from -2 down."""
+    if task is None:
+        return 20
+    return -1 - task.sched.priority if task.sched.policy in (1, 2) else 20 + task.sched.nice
+
+
+def _nice(task: Task | None) -> int:
+    return task.sched.nice if task is not None else 0
+
+
 @entry("stat")
 def _stat(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     layout = process.layout
     pages, _, _ = _sizes(process, task)
     own, _, blocked, ignored, caught = _masks(process, task)
-    user, system = process.used_times
-    child_user, child_system = process.children_times
+    own_use = used_by(task) if task is not None else used(process)
+    children = process.children_used
     low31 = (1 << 31) - 1
     shown = task or process.leader
     head = b"%d (%s) %s " % (shown.tid if shown else process.pid, _name(process, task), _state(process, task))
     fields = (
         process.parent.pid if process.parent else 0, process.pgid, process.sid,
-        0, -1, 0x400000, 0, 0, 0, 0,  # tty, its group, flags, page faults
-        user // _TICK, system // _TICK, child_user // _TICK, child_system // _TICK,
-        20, 0, len(process.tasks), 0, max(0, process.start_time - kernel.boot_ns) // _TICK,
-        pages << 12, pages, rs.RLIM_INFINITY, 0, 0, layout.stack[1], 0, 0,
+        0, -1, 0x400000, own_use.minor_faults, children.minor_faults, own_use.major_faults, children.major_faults,
+        own_use.user // _TICK, own_use.system // _TICK, children.user // _TICK, children.system // _TICK,
+        _priority(shown), _nice(shown), len(process.tasks), 0,
+        max(0, process.start_time - kernel.boot_ns) // _TICK,
+        pages << 12, own_use.resident >> 12, rs.RLIM_INFINITY, 0, 0, layout.stack[1], 0, 0,
         own & low31, blocked & low31, ignored & low31, caught & low31,
-        0, 0, 0, process.exit_signal or 17, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, process.exit_signal or 17, 0, shown.sched.priority if shown else 0,
+        shown.sched.policy if shown else 0, 0, 0, 0,
         0, 0, layout.brk_start, *layout.arg_area, *layout.env_area,
         process.status if not process.tasks else 0,
     )  # fmt: skip
     return head + b" ".join(b"%d" % field for field in fields) + b"\n"
 
 
+def _queued(kernel: Kernel, process: Process) -> int:
+    task = alive(process, None)
+    return kernel.queued_signals.get(task.cred.uid if task is not None else process.last_uid, 0)
+
+
 @entry("status")
 def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
-    shown = _alive(process, task)
+    shown = alive(process, task)
     view = _view(process)
     lines = [
         (b"Name", _name(process, task)),
@@ -376,16 +435,29 @@ def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
             (b"Gid", b"%d\t%d\t%d\t%d" % (cred.gid, cred.egid, cred.sgid, cred.fsgid)),
             (b"FDSize", b"%d" % max(64, 1 << max(shown.files.files, default=0).bit_length())),
             (b"Groups", b"".join(b"%d " % group for group in cred.groups)),
+            (b"NStgid", b"%d" % process.pid),
+            (b"NSpid", b"%d" % (shown.tid if task is not None else process.pid)),
+            (b"NSpgid", b"%d" % process.pgid),
+            (b"NSsid", b"%d" % process.sid),
+            (b"Kthread", b"0"),
         ]
         total, text, data = _sizes(process, task)
-        sizes = ((b"VmPeak", total), (b"VmSize", total), (b"VmHWM", total), (b"VmRSS", total))
-        lines += [(name, b"%8d kB" % (pages * 4)) for name, pages in (*sizes, (b"VmData", data), (b"VmExe", text))]
+        resident = _resident(process)
+        stack = (process.layout.stack[1] - process.layout.stack[0]) >> 12
+        sizes = (
+            (b"VmPeak", total), (b"VmSize", total), (b"VmLck", 0), (b"VmPin", 0), (b"VmHWM", resident),
+            (b"VmRSS", resident), (b"RssAnon", min(data, resident)), (b"RssFile", max(0, resident - data)),
+            (b"RssShmem", 0), (b"VmData", data), (b"VmStk", min(stack, 34)), (b"VmExe", text), (b"VmLib", 0),
+            (b"VmPTE", 0), (b"VmSwap", 0), (b"HugetlbPages", 0),
+        )  # fmt: skip
+        lines += [(name, b"%8d kB" % (pages * 4)) for name, pages in sizes]
+        lines += [(b"CoreDumping", b"0"), (b"THP_enabled", b"1")]
     else:
         lines += [(b"Uid", b"\t".join([b"%d" % process.last_uid] * 4)), (b"Gid", b"0\t0\t0\t0")]
     own, shared, blocked, ignored, caught = _masks(process, task)
     lines += [
         (b"Threads", b"%d" % len(process.tasks)),
-        (b"SigQ", b"%d/%d" % (0, process.rlimits[rs.RLIMIT_SIGPENDING][0])),
+        (b"SigQ", b"%d/%d" % (_queued(kernel, process), process.rlimits[rs.RLIMIT_SIGPENDING][0])),
         (b"SigPnd", b"%016x" % own),
         (b"ShdPnd", b"%016x" % shared),
         (b"SigBlk", b"%016x" % blocked),
@@ -394,18 +466,38 @@ def _status(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     ]
     if shown is not None:
         cred = shown.cred
-        sets = ((b"CapInh", cred.inheritable), (b"CapPrm", cred.permitted), (b"CapEff", cred.effective))
-        lines += [(name, b"%016x" % bits) for name, bits in (*sets, (b"CapBnd", cred.bounding), (b"CapAmb", 0))]
-    cpus = kernel.platform.cpu_count()
+        sets = (
+            (b"CapInh", cred.inheritable), (b"CapPrm", cred.permitted), (b"CapEff", cred.effective),
+            (b"CapBnd", cred.bounding), (b"CapAmb", cred.ambient),
+        )  # fmt: skip
+        lines += [(name, b"%016x" % bits) for name, bits in sets]
+    cpus = (1 << kernel.platform.cpu_count()) - 1
+    allowed = cpus if shown is None or shown.sched.affinity is None else shown.sched.affinity & cpus
     lines += [
         (b"NoNewPrivs", b"%d" % process.no_new_privs),
         (b"Seccomp", b"0"),
-        (b"Cpus_allowed", b"%x" % ((1 << cpus) - 1)),
-        (b"Cpus_allowed_list", b"0-%d" % (cpus - 1) if cpus > 1 else b"0"),
-        (b"voluntary_ctxt_switches", b"0"),
+        (b"Seccomp_filters", b"0"),
+        (b"Cpus_allowed", b"%x" % allowed),
+        (b"Cpus_allowed_list", _ranges(allowed)),
+        (b"Mems_allowed", b"1"),
+        (b"Mems_allowed_list", b"0"),
+        (b"voluntary_ctxt_switches", b"%d" % (shown.switches if shown is not None else process.used.switches)),
         (b"nonvoluntary_ctxt_switches", b"0"),
     ]
     return b"".join(b"%s:\t%s\n" % line for line in lines)
+
+
+def _ranges(mask: int) -> bytes:
+    """The numbers of a mask's bits as the kernel lists them: 0-3,5."""
+    parts, number = [], 0
+    while mask >> number:
+        first = number
+        while mask >> number & 1:
+            number += 1
+        if number > first:
+            parts.append(b"%d-%d" % (first, number - 1) if number - 1 > first else b"%d" % first)
+        number += 1
+    return b",".join(parts)
 
 
 @entry("wchan")

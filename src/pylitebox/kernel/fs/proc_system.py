@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
 
 
-def _said(text: bytes) -> Text:
+def said(text: bytes) -> Text:
     """A file that always says the same."""
     return Text(0o444, lambda kernel, process, task: text)
 
 
-def _computed(read: Callable[[Kernel], bytes], mode: int = 0o444) -> Text:
+def computed(read: Callable[[Kernel], bytes], mode: int = 0o444) -> Text:
     return Text(mode, lambda kernel, process, task: read(kernel))
 
 
@@ -118,77 +118,179 @@ def _set_hostname(kernel: Kernel, process: object, task: object, data: bytes) ->
     kernel.hostname = name
 
 
+def _cpus(kernel: Kernel) -> int:
+    return kernel.platform.cpu_count()
+
+
+def _vmstat(kernel: Kernel) -> bytes:
+    free = (kernel.file_memory.limit - kernel.file_memory.used) >> 12
+    lines = ((b"nr_free_pages", free), (b"nr_shmem", kernel.file_memory.used >> 12))
+    rest = (b"pgpgin", b"pgpgout", b"pswpin", b"pswpout", b"pgfault", b"pgmajfault", b"oom_kill")
+    return b"".join(b"%s %d\n" % line for line in (*lines, *((name, 0) for name in rest)))
+
+
+#: /proc/PID/net: the same for all. There is the loop-back device, which nobody can use (socket(2) knows AF_UNIX only).
+NETWORK: dict[bytes, object] = {
+    b"dev": said(
+        b"Inter-|   Receive                                                |  Transmit\n"
+        b" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls "
+        b"carrier compressed\n"
+        b"    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0"
+        b"       0          0\n"
+    ),
+    b"if_inet6": said(b""),
+    b"raw": said(b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"),
+    b"route": said(b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"),
+    b"snmp": said(b""),
+    b"tcp": said(b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"),
+    b"tcp6": said(
+        b"  sl  local_address                         remote_address                        st tx_queue rx_queue tr "
+        b"tm->when retrnsmt   uid  timeout inode\n"
+    ),
+    b"udp": said(
+        b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref "
+        b"pointer drops\n"
+    ),
+    b"udp6": said(
+        b"  sl  local_address                         remote_address                        st tx_queue rx_queue tr "
+        b"tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+    ),
+    b"unix": said(b"Num       RefCount Protocol Flags    Type St Inode Path\n"),
+}
+
 #: The tree: a Text, a symbolic link's target, or a directory.
 SYSTEM: dict[bytes, object] = {
-    b"cmdline": _said(b"pylitebox\n"),
-    b"cpuinfo": _computed(_cpuinfo),
-    b"filesystems": _computed(_filesystems),
-    b"locks": _computed(show_locks),
-    b"loadavg": _computed(_loadavg),
-    b"meminfo": _computed(_meminfo),
+    b"buddyinfo": said(b""),
+    b"cgroups": said(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
+    b"cmdline": said(b"pylitebox\n"),
+    b"cpuinfo": computed(_cpuinfo),
+    b"devices": said(
+        b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"
+    ),
+    b"diskstats": said(b""),
+    b"driver": {},
+    b"filesystems": computed(_filesystems),
+    b"fs": {},
+    b"interrupts": computed(lambda kernel: b" " * 11 + b"".join(b"CPU%-8d" % n for n in range(_cpus(kernel))) + b"\n"),
+    b"irq": {},
+    b"loadavg": computed(_loadavg),
+    b"locks": computed(show_locks),
+    b"meminfo": computed(_meminfo),
+    b"misc": said(b""),
+    b"modules": said(b""),
     b"mounts": b"self/mounts",
-    b"stat": _computed(_stat),
-    b"swaps": _said(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     b"sysvipc": {
-        b"msg": _computed(status.queues),
-        b"sem": _computed(status.semaphores),
-        b"shm": _computed(status.segments),
+        b"msg": computed(status.queues),
+        b"sem": computed(status.semaphores),
+        b"shm": computed(status.segments),
     },
-    b"uptime": _computed(_uptime),
-    b"version": _said(b"%s version %s %s\n" % (OSTYPE, OSRELEASE, VERSION)),
+    b"net": b"self/net",
+    b"partitions": said(b"major minor  #blocks  name\n\n"),
+    b"stat": computed(_stat),
+    b"swaps": said(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    b"tty": {
+        b"drivers": said(
+            b"/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+            b"/dev/console         /dev/console    5       1 system:console\n"
+            b"pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
+        )
+    },
+    b"uptime": computed(_uptime),
+    b"version": said(b"%s version %s %s\n" % (OSTYPE, OSRELEASE, VERSION)),
+    b"vmstat": computed(_vmstat),
     b"sys": {
+        b"abi": {},
+        b"debug": {},
+        b"dev": {},
         b"fs": {
-            b"file-max": _said(b"9223372036854775807\n"),
-            b"file-nr": _said(b"0\t0\t9223372036854775807\n"),
+            b"file-max": said(b"9223372036854775807\n"),
+            b"file-nr": said(b"0\t0\t9223372036854775807\n"),
             b"inotify": {
-                b"max_queued_events": _said(b"%d\n" % MAX_QUEUED_EVENTS),
-                b"max_user_instances": _said(b"%d\n" % MAX_USER_INSTANCES),
-                b"max_user_watches": _computed(lambda kernel: b"%d\n" % kernel.limits.inotify_watches),
+                b"max_queued_events": said(b"%d\n" % MAX_QUEUED_EVENTS),
+                b"max_user_instances": said(b"%d\n" % MAX_USER_INSTANCES),
+                b"max_user_watches": computed(lambda kernel: b"%d\n" % kernel.limits.inotify_watches),
             },
             b"mqueue": {
-                b"msg_default": _said(b"%d\n" % mqueue.DFLT_MSG),
-                b"msg_max": _said(b"%d\n" % mqueue.DFLT_MSGMAX),
-                b"msgsize_default": _said(b"%d\n" % mqueue.DFLT_MSGSIZE),
-                b"msgsize_max": _said(b"%d\n" % mqueue.DFLT_MSGSIZEMAX),
-                b"queues_max": _said(b"%d\n" % mqueue.DFLT_QUEUESMAX),
+                b"msg_default": said(b"%d\n" % mqueue.DFLT_MSG),
+                b"msg_max": said(b"%d\n" % mqueue.DFLT_MSGMAX),
+                b"msgsize_default": said(b"%d\n" % mqueue.DFLT_MSGSIZE),
+                b"msgsize_max": said(b"%d\n" % mqueue.DFLT_MSGSIZEMAX),
+                b"queues_max": said(b"%d\n" % mqueue.DFLT_QUEUESMAX),
             },
-            b"nr_open": _said(b"%d\n" % NR_OPEN),
-            b"pipe-max-size": _said(b"%d\n" % PIPE_MAX_SIZE),
+            b"nr_open": said(b"%d\n" % NR_OPEN),
+            b"inode-nr": said(b"0\t0\n"),
+            b"inode-state": said(b"0\t0\t0\t0\t0\t0\t0\n"),
+            b"overflowgid": said(b"65534\n"),
+            b"overflowuid": said(b"65534\n"),
+            b"pipe-max-size": said(b"%d\n" % PIPE_MAX_SIZE),
         },
         b"kernel": {
-            b"cap_last_cap": _said(b"40\n"),
-            b"core_pattern": _said(b"core\n"),
-            b"domainname": _computed(lambda kernel: kernel.domainname + b"\n"),
+            b"cap_last_cap": said(b"40\n"),
+            b"core_pattern": said(b"core\n"),
+            b"domainname": computed(lambda kernel: kernel.domainname + b"\n"),
             b"hostname": Text(0o644, lambda kernel, process, task: kernel.hostname + b"\n", _set_hostname),
-            b"msgmax": _said(b"%d\n" % ipc.MSGMAX),
-            b"msgmnb": _said(b"%d\n" % ipc.MSGMNB),
-            b"msgmni": _said(b"%d\n" % ipc.MSGMNI),
-            b"ngroups_max": _said(b"%d\n" % NGROUPS_MAX),
-            b"osrelease": _said(OSRELEASE + b"\n"),
-            b"ostype": _said(OSTYPE + b"\n"),
-            b"overflowgid": _said(b"65534\n"),
-            b"overflowuid": _said(b"65534\n"),
-            b"pid_max": _said(b"4194304\n"),
+            b"msgmax": said(b"%d\n" % ipc.MSGMAX),
+            b"msgmnb": said(b"%d\n" % ipc.MSGMNB),
+            b"msgmni": said(b"%d\n" % ipc.MSGMNI),
+            b"ngroups_max": said(b"%d\n" % NGROUPS_MAX),
+            b"osrelease": said(OSRELEASE + b"\n"),
+            b"ostype": said(OSTYPE + b"\n"),
+            b"overflowgid": said(b"65534\n"),
+            b"overflowuid": said(b"65534\n"),
+            b"pid_max": said(b"4194304\n"),
             b"random": {
-                b"boot_id": _computed(lambda kernel: _uuid(kernel.boot_id)),
-                b"entropy_avail": _said(b"256\n"),
-                b"poolsize": _said(b"256\n"),
-                b"uuid": _computed(lambda kernel: _uuid(kernel.platform.random(16))),
+                b"boot_id": computed(lambda kernel: _uuid(kernel.boot_id)),
+                b"entropy_avail": said(b"256\n"),
+                b"poolsize": said(b"256\n"),
+                b"uuid": computed(lambda kernel: _uuid(kernel.platform.random(16))),
             },
-            b"randomize_va_space": _said(b"2\n"),
-            b"sem": _said(b"%d\t%d\t%d\t%d\n" % (ipc.SEMMSL, ipc.SEMMNS, ipc.SEMOPM, ipc.SEMMNI)),
-            b"shmall": _said(b"%d\n" % ipc.SHMALL),
-            b"shmmax": _said(b"%d\n" % ipc.SHMMAX),
-            b"shmmni": _said(b"%d\n" % ipc.SHMMNI),
-            b"threads-max": _computed(lambda kernel: b"%d\n" % kernel.limits.threads),
-            b"version": _said(VERSION + b"\n"),
+            b"sem": said(b"%d\t%d\t%d\t%d\n" % (ipc.SEMMSL, ipc.SEMMNS, ipc.SEMOPM, ipc.SEMMNI)),
+            b"shmall": said(b"%d\n" % ipc.SHMALL),
+            b"shmmax": said(b"%d\n" % ipc.SHMMAX),
+            b"shmmni": said(b"%d\n" % ipc.SHMMNI),
+            b"perf_event_paranoid": said(b"4\n"),
+            b"pty": {b"max": said(b"4096\n"), b"nr": said(b"0\n")},
+            b"randomize_va_space": said(b"2\n"),
+            b"sched_child_runs_first": said(b"0\n"),
+            b"seccomp": {b"actions_avail": said(b"\n")},
+            b"sysrq": said(b"0\n"),
+            b"tainted": said(b"0\n"),
+            b"threads-max": computed(lambda kernel: b"%d\n" % kernel.limits.threads),
+            b"version": said(VERSION + b"\n"),
+        },
+        b"net": {
+            b"core": {
+                b"netdev_max_backlog": said(b"1000\n"),
+                b"optmem_max": said(b"131072\n"),
+                b"rmem_default": said(b"212992\n"),
+                b"rmem_max": said(b"212992\n"),
+                b"somaxconn": said(b"4096\n"),
+                b"wmem_default": said(b"212992\n"),
+                b"wmem_max": said(b"212992\n"),
+            },
+            b"ipv4": {
+                b"ip_forward": said(b"0\n"),
+                b"ip_local_port_range": said(b"32768\t60999\n"),
+                b"ip_unprivileged_port_start": said(b"1024\n"),
+                b"tcp_fin_timeout": said(b"60\n"),
+                b"tcp_keepalive_time": said(b"7200\n"),
+                b"tcp_rmem": said(b"4096\t131072\t6291456\n"),
+                b"tcp_wmem": said(b"4096\t16384\t4194304\n"),
+            },
+            b"unix": {b"max_dgram_qlen": said(b"512\n")},
         },
         b"vm": {
-            b"max_map_count": _said(b"65530\n"),
-            b"mmap_min_addr": _said(b"65536\n"),
-            b"overcommit_memory": _said(b"0\n"),
-            b"overcommit_ratio": _said(b"50\n"),
-            b"swappiness": _said(b"60\n"),
+            b"dirty_background_ratio": said(b"10\n"),
+            b"dirty_ratio": said(b"20\n"),
+            b"drop_caches": said(b"0\n"),
+            b"legacy_va_layout": said(b"0\n"),
+            b"max_map_count": said(b"65530\n"),
+            b"mmap_min_addr": said(b"65536\n"),
+            b"nr_hugepages": said(b"0\n"),
+            b"overcommit_memory": said(b"0\n"),
+            b"overcommit_ratio": said(b"50\n"),
+            b"swappiness": said(b"60\n"),
+            b"vfs_cache_pressure": said(b"100\n"),
         },
     },
 }

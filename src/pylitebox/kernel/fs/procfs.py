@@ -5,21 +5,23 @@ ENOENT. The text of a file is made when it is read from its start, so that one o
 
 Rules: a process's directory belongs to its effective user; what ptrace(2) would be needed for (environ, auxv, the
 links exe, cwd, root and fd/*) is for that user and for CAP_SYS_PTRACE.
-Missing: attr, io, map_files, mem, net, ns, pagemap, smaps, timers, and most of sys.
+Missing: attr, map_files, mem, pagemap, and most of sys.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import SEEK_CUR, SEEK_SET
 from pylitebox.abi.stat import PROC_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs import proc_usage  # noqa: F401 - its entries
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.operations import link_path
 from pylitebox.kernel.fs.proc_files import ENTRIES, Text, fdinfo
-from pylitebox.kernel.fs.proc_system import SYSTEM
+from pylitebox.kernel.fs.proc_system import NETWORK, SYSTEM
 from pylitebox.kernel.fs.vfs import FileSystem, Inode, Location
 
 if TYPE_CHECKING:
@@ -38,34 +40,49 @@ _INFOS = 1 << 20
 _THREAD = 1 << 48
 
 
-class ProcFs(FileSystem):
-    """The whole of /proc for one kernel."""
+class TextFs(FileSystem):
+    """A file system of texts that are made when they are read (/proc, /sys)."""
 
-    name = "proc"
-    magic = PROC_SUPER_MAGIC
     cache_ns = 0
 
-    def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel, source="proc")
+    def __init__(self, kernel: Kernel, *, source: str) -> None:
+        super().__init__(kernel, source=source)
         self._next_ino = 1
-        self.root: Inode = _Root(self, self.new_ino(), self._fixed(SYSTEM))
 
     def new_ino(self) -> int:
         self._next_ino += 1
         return self._next_ino - 1
 
-    def _fixed(self, tree: dict[bytes, object]) -> dict[bytes, Inode]:
+    def fixed(self, tree: dict[bytes, object]) -> dict[bytes, Inode]:
         """The inodes of a tree of names: a Text, a link's target, or a directory."""
         inodes: dict[bytes, Inode] = {}
         for name, what in tree.items():
             if isinstance(what, dict):
-                inodes[name] = _Directory(self, self.new_ino(), self._fixed(what))
+                inodes[name] = Directory(self, self.new_ino(), partial(self.fixed, what))
             elif isinstance(what, bytes):
                 inodes[name] = _Link(self, self.new_ino(), lambda who, target=what: target)  # type: ignore[misc]
             else:
                 assert isinstance(what, Text)
                 inodes[name] = _TextInode(self, self.new_ino(), what, None, None)
         return dict(sorted(inodes.items()))
+
+
+class ProcFs(TextFs):
+    """The whole of /proc for one kernel."""
+
+    name = "proc"
+    magic = PROC_SUPER_MAGIC
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel, source="proc")
+        self.root: Inode = _Root(self, self.new_ino(), self.fixed(SYSTEM))
+        self._net: dict[bytes, Inode] | None = None
+
+    def net(self) -> dict[bytes, Inode]:
+        """What is in /proc/PID/net: the same for all."""
+        if self._net is None:
+            self._net = self.fixed(NETWORK)
+        return self._net
 
 
 # -- files with text --------------------------------------------------------------------------------------------
@@ -163,20 +180,26 @@ def _any_task(process: Process) -> Task | None:
     return process.leader or next(iter(process.tasks.values()), None)
 
 
-class _Directory(Inode):
-    """A directory with fixed names."""
+class Directory(Inode):
+    """A directory with fixed names; its entries may be made when it is first looked into."""
 
     def __init__(
         self,
         filesystem: FileSystem,
         ino: int,
-        entries: dict[bytes, Inode],
+        entries: dict[bytes, Inode] | Callable[[], dict[bytes, Inode]],
         *,
         mode: int = 0o555,
         owner: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(filesystem, ino, S_IFDIR | mode, *owner)
-        self.entries = entries
+        self._entries = entries
+
+    @property
+    def entries(self) -> dict[bytes, Inode]:
+        if callable(self._entries):
+            self._entries = self._entries()
+        return self._entries
 
     def lookup(self, name: bytes) -> Inode:
         try:
@@ -250,7 +273,7 @@ def check_ptrace(who: Who, process: Process) -> None:
         raise KernelError(E.EACCES)
 
 
-class _Root(_Directory):
+class _Root(Directory):
     """The root: fixed names, ``self``, ``thread-self``, and a directory for each process."""
 
     def __init__(self, filesystem: ProcFs, ino: int, entries: dict[bytes, Inode]) -> None:
@@ -312,6 +335,8 @@ class _TaskDirectory(Inode):
             b"exe": lambda ino: self._link(ino, self._exe),
             b"root": lambda ino: self._link(ino, lambda: self._alive().fs.root),
             b"fd": lambda ino: _Descriptors(filesystem, ino, process, base + _FDS, links=True),
+            b"net": lambda ino: Directory(filesystem, ino, filesystem.net),  # type: ignore[attr-defined]
+            b"ns": lambda ino: Directory(filesystem, ino, _namespaces(filesystem, ino), mode=0o511),
             b"fdinfo": lambda ino: _Descriptors(filesystem, ino, process, base + _INFOS, links=False),
         }
         if leader:
@@ -357,6 +382,29 @@ class _TaskDirectory(Inode):
         return entries
 
 
+#: The namespaces that all are in, as a fresh machine numbers them (linux/proc_ns.h).
+_NAMESPACES = {
+    b"cgroup": (b"cgroup", 4026531835),
+    b"ipc": (b"ipc", 4026531839),
+    b"mnt": (b"mnt", 4026531841),
+    b"net": (b"net", 4026531840),
+    b"pid": (b"pid", 4026531836),
+    b"pid_for_children": (b"pid", 4026531836),
+    b"time": (b"time", 4026531834),
+    b"time_for_children": (b"time", 4026531834),
+    b"user": (b"user", 4026531837),
+    b"uts": (b"uts", 4026531838),
+}
+
+
+def _namespaces(filesystem: FileSystem, ino: int) -> dict[bytes, Inode]:
+    """The links of /proc/PID/ns. They can be read and compared; there is nothing to open behind them."""
+    return {
+        name: _Link(filesystem, ino, lambda who, text=b"%s:[%d]" % what: text)  # type: ignore[misc]
+        for name, what in _NAMESPACES.items()
+    }
+
+
 class _Tasks(Inode):
     """/proc/PID/task."""
 
@@ -367,16 +415,22 @@ class _Tasks(Inode):
     def lookup(self, name: bytes) -> Inode:
         number = _number(name)
         task = self._process.tasks.get(number) if number is not None else None
-        if task is None:
+        if task is None and number not in self._ids():
             raise KernelError(E.ENOENT)
         return _TaskDirectory(self.filesystem, self._process, task, leader=False)
 
     @property
     def nlink(self) -> int:
-        return 2 + len(self._process.tasks)
+        return 2 + len(self._ids())
+
+    def _ids(self) -> list[int]:
+        """A zombie is its own last thread."""
+        if self._process.state == "zombie":
+            return [self._process.pid]
+        return sorted(self._process.tasks)
 
     def readdir(self) -> list[tuple[bytes, int, int]]:
-        return [(b"%d" % tid, tid << _TASK_SHIFT | _THREAD, 4) for tid in sorted(self._process.tasks)]
+        return [(b"%d" % tid, tid << _TASK_SHIFT | _THREAD, 4) for tid in self._ids()]
 
 
 class _Descriptors(Inode):

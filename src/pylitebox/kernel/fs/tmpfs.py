@@ -220,7 +220,7 @@ class MemoryFile(MemoryInode):
 
     @property
     def blocks(self) -> int:
-        return self.content.charged >> 9
+        return self.content.blocks
 
     def add_seals(self, seals: int) -> None:
         """EINVAL, EPERM."""
@@ -263,7 +263,8 @@ class MemoryFile(MemoryInode):
         return self.content.seek_data(offset, hole=hole)
 
     def map_source(self, *, write: bool) -> MapSource:
-        return self.content.share(self.filesystem.kernel.platform, f"file:{self.ino}").share()
+        kernel = self.filesystem.kernel
+        return kernel.shared_contents.share(kernel, self.content, f"file:{self.ino}").share()
 
 
 class MemorySymlink(MemoryInode):

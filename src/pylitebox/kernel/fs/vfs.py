@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from weakref import ref
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.stat import S_IFDIR, S_IFMT, S_IFREG
@@ -42,6 +43,8 @@ MS_NOEXEC = 8
 
 #: Names known to be absent that one file system remembers at most.
 MAX_NEGATIVES = 8192
+#: Names that a file system with expiring look-ups keeps although nobody uses them: about two kilobytes of ours each.
+MAX_NAMES = 1 << 15
 
 
 class Who(Protocol):
@@ -357,6 +360,8 @@ class Dentry:
         dentry = Dentry(name, self, found, expires)
         if cache_ns != 0:
             self.children[name] = dentry
+        if cache_ns:
+            fs.remember(dentry)
         return dentry
 
     def add(self, name: bytes, inode: Inode) -> Dentry:
@@ -365,6 +370,8 @@ class Dentry:
         dentry = Dentry(name, self, inode, fs.kernel.now() + fs.cache_ns if fs.cache_ns else 0)
         if fs.cache_ns != 0:
             self.children[name] = dentry
+        if fs.cache_ns:
+            fs.remember(dentry)
         return dentry
 
     def drop(self, child: Dentry) -> None:
@@ -408,6 +415,7 @@ class FileSystem:
         self.created_ns = kernel.wall()
         self._root_dentry: Dentry | None = None
         self._negatives: deque[tuple[dict[bytes, Dentry], bytes]] = deque()
+        self._names: deque[ref[Dentry]] = deque()
 
     @property
     def root_dentry(self) -> Dentry:
@@ -415,6 +423,30 @@ class FileSystem:
         if self._root_dentry is None:
             self._root_dentry = Dentry(b"", None, self.root)
         return self._root_dentry
+
+    def remember(self, dentry: Dentry) -> None:
+        """Note a name that was looked up, and forget the oldest beyond MAX_NAMES that nobody uses."""
+        names = self._names
+        names.append(ref(dentry))
+        if len(names) > MAX_NAMES:
+            self._forget_name(names.popleft())
+            self._forget_name(names.popleft())
+
+    def _forget_name(self, known: ref[Dentry]) -> None:
+        dentry = known()
+        if dentry is None or dentry.parent is None:
+            return
+        parent, name = dentry.parent, dentry.name
+        if dentry.mounts is not None or parent.children.get(name) is not dentry:
+            return
+        if not dentry.children:
+            del parent.children[name]
+            dentry = None
+            dentry = known()
+            if dentry is None:
+                return
+            parent.children[name] = dentry  # somebody works in it, has it open, ...
+        self._names.append(known)
 
     def remember_absent(self, parent: Dentry, name: bytes) -> None:
         """Cache that there is no such name, and forget the oldest such fact beyond MAX_NEGATIVES."""

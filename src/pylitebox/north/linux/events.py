@@ -222,7 +222,8 @@ def _itimerspec(value: int, interval: int) -> bytes:
     "signalfd4",
     x86_64=289,
     aarch64=74,
-    support=Partial("reads the signals of the thread that made it, whoever reads"),
+    support=Full,
+    test="test_signalfd",
 )
 def signalfd4(task: Task, fd: Fd, mask: Address, sizemask: Size, flags: OpenFlags) -> Result:
     if sizemask != 8:
@@ -239,7 +240,7 @@ def signalfd4(task: Task, fd: Fd, mask: Address, sizemask: Size, flags: OpenFlag
     return fd
 
 
-@syscall("signalfd", x86_64=282, aarch64=None, support=Partial("as signalfd4"))
+@syscall("signalfd", x86_64=282, aarch64=None, support=Full, test="test_signalfd")
 def signalfd(task: Task, fd: Fd, mask: Address, sizemask: Size) -> Result:
     return signalfd4(task, fd, mask, sizemask, 0)
 

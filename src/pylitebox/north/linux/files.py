@@ -28,7 +28,7 @@ from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.signals import SigInfo, post_task
 from pylitebox.kernel.task import Task
-from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.wait import ERESTARTSYS, Blocking, Interrupted, Result, Wait
 from pylitebox.kernel.writing import SET_IDS, before_write
 from pylitebox.north.linux.args import Address, Fd, Int, Offset, RwfFlags, Size, ULong, Whence
 from pylitebox.north.linux.copy import CHUNK, TURN, Segment, gather, scatter, segment, segments, store, total
@@ -343,7 +343,9 @@ def _write_piece(
                     return len(rest)
                 raise
             try:
-                yield Wait(*file.wait_queues(), interruptible=not patient)
+                yield Wait(
+                    *file.wait_queues(), restart=E.EINTR if begun else ERESTARTSYS, interruptible=not patient
+                )
             except Interrupted:
                 if begun:
                     return len(rest)

@@ -8,17 +8,21 @@ from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.process import cpu_times
+from pylitebox.kernel.itimers import watch_cpu_limit
 from pylitebox.kernel.task import Process, Task
+from pylitebox.kernel.usage import used, used_by
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Int, Pid, Resource
 from pylitebox.north.linux.process import task_of
-from pylitebox.north.linux.table import Partial, syscall
+from pylitebox.north.linux.table import Full, Partial, syscall
 from pylitebox.north.linux.waiting import pack_rusage
 
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
-_GAP = "only RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC and (for exec) RLIMIT_STACK are enforced; the others are kept"
+_GAP = (
+    "RLIMIT_AS, DATA, RSS, MEMLOCK, RTTIME, LOCKS are kept, not enforced (native: --memory bounds the address space); "
+    "RLIMIT_STACK at exec only; RLIMIT_CORE: there are no core files"
+)
 
 
 def _read_limit(task: Task, address: int) -> tuple[int, int]:
@@ -42,6 +46,8 @@ def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) ->
     if hard > old_hard and not task.cred.capable(CAP_SYS_RESOURCE):
         raise KernelError(E.EPERM)
     process.rlimits[resource] = limit
+    if resource == rl.RLIMIT_CPU:
+        watch_cpu_limit(process)
     if resource == rl.RLIMIT_NOFILE:
         process.files.limit = soft
         for other in process.tasks.values():
@@ -84,23 +90,26 @@ def setrlimit(task: Task, resource: Resource, address: Address) -> Result:
     "getrusage",
     x86_64=98,
     aarch64=165,
-    support=Partial("all CPU time is called user time, and a thread's is its process's; all other fields are 0"),
+    support=Partial("ru_inblock, ru_oublock, ru_nivcsw: 0; ru_maxrss as large as at the last look"),
 )
 def getrusage(task: Task, who: Int, address: Address) -> Result:
     process = task.process
     if who == rl.RUSAGE_CHILDREN:
-        times = process.children_times
-    elif who in {rl.RUSAGE_SELF, rl.RUSAGE_THREAD}:
-        times = cpu_times(process)
+        usage = process.children_used
+    elif who == rl.RUSAGE_SELF:
+        usage = used(process)
+    elif who == rl.RUSAGE_THREAD:
+        usage = used_by(task)
     else:
         raise KernelError(E.EINVAL)
-    task.memory.write(address, pack_rusage(times))
+    task.memory.write(address, pack_rusage(usage))
     return 0
 
 
-@syscall("times", x86_64=100, aarch64=153, support=Partial("all CPU time is called user time"))
+@syscall("times", x86_64=100, aarch64=153, support=Full, test="test_usage")
 def times(task: Task, address: Address) -> Result:
     if address:
-        used = (*cpu_times(task.process), *task.process.children_times)
-        task.memory.write(address, _TMS.pack(*(ns // _TICK for ns in used)))
+        own, children = used(task.process), task.process.children_used
+        times = (own.user, own.system, children.user, children.system)
+        task.memory.write(address, _TMS.pack(*(ns // _TICK for ns in times)))
     return (task.kernel.now() - task.kernel.boot_ns) // _TICK + 1

@@ -113,6 +113,7 @@ class Personality:
     # -- calls ------------------------------------------------------------------------------------------------
 
     def syscall(self, task: Task, number: int, args: Args) -> int | None:
+        self.kernel.current = task
         task.syscall_number = number
         task.syscall_args = args
         try:

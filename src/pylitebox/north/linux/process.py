@@ -8,7 +8,7 @@ from pylitebox.abi.wait import exited
 from pylitebox.kernel import process as life
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.exit import undo_semaphores
-from pylitebox.kernel.pidfd import PidFile
+from pylitebox.kernel.pidfd import PIDFD_THREAD, PidFile
 from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, CloneFlags, Fd, Int, Pid, Size, UInt, ULong
@@ -109,7 +109,7 @@ def get_robust_list(task: Task, tid: Pid, head: Address, size: Address) -> Resul
     "clone",
     x86_64=56,
     aarch64=220,
-    support=Partial("CLONE_NEW*: EPERM; CLONE_PIDFD with CLONE_THREAD: EINVAL; CLONE_PTRACE is ignored"),
+    support=Partial("CLONE_NEW*: EPERM; CLONE_PTRACE is ignored"),
 )
 def clone(
     task: Task, flags: CloneFlags, stack: Address, parent_tid: Address, child_tid: Address, tls: Address
@@ -189,14 +189,22 @@ def _unshare_files(task: Task) -> None:
 # -- pidfds ---------------------------------------------------------------------------------------------------
 
 
-@syscall("pidfd_open", x86_64=434, aarch64=434, support=Partial("PIDFD_THREAD: EINVAL"))
+@syscall("pidfd_open", x86_64=434, aarch64=434, support=Full, test="test_process")
 def pidfd_open(task: Task, pid: Pid, flags: UInt) -> Result:
-    if flags & ~O_NONBLOCK or pid <= 0:
+    if flags & ~(O_NONBLOCK | PIDFD_THREAD) or pid <= 0:
         raise KernelError(E.EINVAL)
-    process = task.kernel.processes.get(pid)
-    if process is None:
-        raise KernelError(E.EINVAL if pid in task.kernel.tasks else E.ESRCH)
-    return task.files.install(PidFile(process, nonblocking=bool(flags & O_NONBLOCK)), cloexec=True)
+    process, thread = task.kernel.processes.get(pid), task.kernel.tasks.get(pid)
+    if process is None and thread is None:
+        raise KernelError(E.ESRCH)
+    if flags & PIDFD_THREAD:
+        if thread is None:
+            raise KernelError(E.ESRCH)  # a zombie's last thread
+        process = thread.process
+    elif process is None:
+        raise KernelError(E.ENOENT)
+    else:
+        thread = None
+    return task.files.install(PidFile(process, thread, nonblocking=bool(flags & O_NONBLOCK)), cloexec=True)
 
 
 @syscall("pidfd_getfd", x86_64=438, aarch64=438, support=Full, test="test_process")
@@ -206,7 +214,7 @@ def pidfd_getfd(task: Task, pidfd: Fd, fd: Fd, flags: UInt) -> Result:
     file = task.files.get(pidfd)
     if not isinstance(file, PidFile):
         raise KernelError(E.EBADF)
-    target = next(iter(file.process.tasks.values()), None)
+    target = file.target()
     if target is None:
         raise KernelError(E.ESRCH)
     cred, other = task.cred, target.cred

@@ -11,7 +11,7 @@ from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.wait import ERESTARTNOHAND, Blocking, Result, Wait
 from pylitebox.north.linux import siginfo
 from pylitebox.north.linux.args import Address, Fd, Pid, SigmaskHow, Signal, Size, UInt
-from pylitebox.north.linux.table import Full, Partial, syscall
+from pylitebox.north.linux.table import Full, syscall
 from pylitebox.north.linux.time import read_timespec
 from pylitebox.north.linux.x86_64 import sigframe
 
@@ -195,7 +195,7 @@ def _own_info(task: Task, signo: int, code: int) -> SigInfo:
 
 def _send(task: Task, target: Process, info: SigInfo) -> None:
     ks.check_kill(task, target, info.signo)
-    if info.signo and not ks.post_process(target, info) and info.code not in {sg.SI_USER, sg.SI_TKILL}:
+    if info.signo and not ks.post_process(target, info) and info.code != sg.SI_USER:
         raise KernelError(E.EAGAIN)
 
 
@@ -216,9 +216,15 @@ def kill(task: Task, pid: Pid, signo: Signal) -> Result:
         targets = group_members(kernel, -pid or own.pgid)
         # the caller last: it may be its own end
         targets.sort(key=lambda target: target is own)
+    _send_group(task, targets, info)
+    return 0
+
+
+def _send_group(task: Task, targets: list[Process], info: SigInfo) -> None:
+    """Send to each; the error of the last that failed if it reached none."""
     if not targets:
         raise KernelError(E.ESRCH)
-    _check_signal(signo)
+    _check_signal(info.signo)
     done, failure = False, None
     for target in targets:
         try:
@@ -228,7 +234,6 @@ def kill(task: Task, pid: Pid, signo: Signal) -> Result:
             failure = error
     if failure is not None and not done:
         raise failure
-    return 0
 
 
 def _send_thread(task: Task, tgid: int, tid: int, info: SigInfo) -> int:
@@ -239,7 +244,7 @@ def _send_thread(task: Task, tgid: int, tid: int, info: SigInfo) -> int:
             return 0
         raise KernelError(E.ESRCH)
     ks.check_kill(task, target.process, info.signo)
-    if info.signo and not ks.post_task(target, info) and info.code != sg.SI_TKILL:
+    if info.signo and not ks.post_task(target, info):
         raise KernelError(E.EAGAIN)
     return 0
 
@@ -286,22 +291,31 @@ def rt_tgsigqueueinfo(task: Task, tgid: Pid, tid: Pid, signo: Signal, address: A
     return _send_thread(task, tgid, tid, _guest_info(task, signo, address, tgid))
 
 
-@syscall("pidfd_send_signal", x86_64=424, aarch64=424, support=Partial("PIDFD_SIGNAL_THREAD and other flags: EINVAL"))
+_SIGNAL_THREAD, _SIGNAL_GROUP, _SIGNAL_PROCESS_GROUP = 1, 2, 4  # PIDFD_SIGNAL_*
+
+
+@syscall("pidfd_send_signal", x86_64=424, aarch64=424, support=Full, test="test_process")
 def pidfd_send_signal(task: Task, pidfd: Fd, signo: Signal, address: Address, flags: UInt) -> Result:
-    if flags:
+    if flags not in {0, _SIGNAL_THREAD, _SIGNAL_GROUP, _SIGNAL_PROCESS_GROUP}:
         raise KernelError(E.EINVAL)
     file = task.files.get(pidfd)
     if not isinstance(file, PidFile):
         raise KernelError(E.EBADF)
-    target = file.process
+    whole = not flags & _SIGNAL_THREAD and (file.thread is None or flags)
     _check_signal(signo)
     if address:
-        info = _guest_info(task, signo, address, target.pid)
+        info = _guest_info(task, signo, address, file.process.pid)
         if int.from_bytes(info.raw[:4], "little") != signo:
             raise KernelError(E.EINVAL)
     else:
-        info = _own_info(task, signo, sg.SI_USER)
-    if target.state == "dead":
+        info = _own_info(task, signo, sg.SI_USER if whole else sg.SI_TKILL)
+    if file.gone:
         raise KernelError(E.ESRCH)
-    _send(task, target, info)
+    if flags & _SIGNAL_PROCESS_GROUP:
+        _send_group(task, group_members(task.kernel, file.process.pid), info)
+    elif whole:
+        _send(task, file.process, info)
+    else:
+        target = file.target()
+        return _send_thread(task, 0, target.tid if target is not None else file.process.pid, info)
     return 0

@@ -345,7 +345,7 @@ def _sending(
             queue = target.queue if target is not None else file.queue
             try:
                 woken = yield Wait(
-                    file.queue, queue, deadline=deadline, restart=E.EINTR if timeout else ERESTARTSYS
+                    file.queue, queue, deadline=deadline, restart=E.EINTR if timeout or done else ERESTARTSYS
                 )
             except Interrupted:
                 if done:

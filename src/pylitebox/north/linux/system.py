@@ -133,7 +133,10 @@ def _option(number: int) -> Callable[[Option], Option]:
     "prctl",
     x86_64=157,
     aarch64=167,
-    support=Partial("other options than those of processes and credentials: EINVAL; no seccomp in the sandbox"),
+    support=Partial(
+        "no PR_SET_SECCOMP, PR_SET_MDWE, PR_SET_VMA names, speculation controls, core scheduling: EINVAL; PR_SET_MM: "
+        "EPERM"
+    ),
 )
 def prctl(task: Task, option: PrctlOption, a2: ULong, a3: ULong, a4: ULong, a5: ULong) -> Result:
     function = _OPTIONS.get(option)
@@ -239,18 +242,78 @@ def _get_slack(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
 @_option(pr.PR_SET_THP_DISABLE)
 def _set_thp_disable(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     _invalid_unless(not (a3 or a4 or a5))
+    task.process.thp_disable = bool(a2)  # remembered: the host decides
     return 0
 
 
 @_option(pr.PR_GET_THP_DISABLE)
 def _get_thp_disable(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     _invalid_unless(not (a2 or a3 or a4 or a5))
+    return int(task.process.thp_disable)
+
+
+@_option(pr.PR_GET_TIMING)
+def _get_timing(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    return 0  # PR_TIMING_STATISTICAL
+
+
+@_option(pr.PR_SET_TIMING)
+def _set_timing(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(not a2)
     return 0
+
+
+@_option(pr.PR_TASK_PERF_EVENTS_DISABLE)
+@_option(pr.PR_TASK_PERF_EVENTS_ENABLE)
+def _perf_events(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    return 0  # there are none
+
+
+@_option(pr.PR_MCE_KILL)
+def _mce_kill(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(not (a4 or a5) and ((a2 == 0 and not a3) or (a2 == 1 and a3 <= 2)))
+    task.process.mce_kill = a3 if a2 else 2
+    return 0
+
+
+@_option(pr.PR_MCE_KILL_GET)
+def _get_mce_kill(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(not (a2 or a3 or a4 or a5))
+    return task.process.mce_kill
+
+
+@_option(pr.PR_GET_IO_FLUSHER)
+@_option(pr.PR_SET_IO_FLUSHER)
+@_option(pr.PR_SET_MM)
+def _not_permitted(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    raise KernelError(E.EPERM)
+
+
+@_option(pr.PR_GET_MDWE)
+@_option(pr.PR_GET_MEMORY_MERGE)
+def _get_nothing(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(not (a2 or a3 or a4 or a5))
+    return 0
+
+
+@_option(pr.PR_GET_AUXV)
+def _get_auxv(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(not (a4 or a5))
+    auxv = task.process.layout.auxv
+    if size := min(len(auxv), a3):
+        task.memory.write(a2, auxv[:size])
+    return len(auxv)
 
 
 @_option(25)  # PR_GET_TSC
 def _get_tsc(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     return _write_int(task, a2, 1)
+
+
+@_option(26)  # PR_SET_TSC
+def _set_tsc(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
+    _invalid_unless(a2 == 1)  # PR_TSC_ENABLE; the instruction cannot be taken from a guest
+    return 0
 
 
 @_option(pr.PR_CAPBSET_READ)

@@ -4,14 +4,16 @@ On the native platform most of it never gets here: the vDSO and the host answer 
 """
 
 import struct
+from collections.abc import Callable
+from functools import partial
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import signal as sg
 from pylitebox.abi import time as tm
 from pylitebox.kernel import itimers
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.process import cpu_times
-from pylitebox.kernel.task import Process, Task
+from pylitebox.kernel.task import Task
+from pylitebox.kernel.usage import cpu_time, thread_time, used_by, user_time
 from pylitebox.kernel.wait import ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Blocking, Interrupted, Result, Wait
 from pylitebox.north.linux.args import Address, ClockId, Int, UInt
 from pylitebox.north.linux.table import Full, Partial, syscall
@@ -21,10 +23,8 @@ _WALL_CLOCKS = frozenset((tm.CLOCK_REALTIME, tm.CLOCK_REALTIME_COARSE, tm.CLOCK_
 _MONOTONIC_CLOCKS = frozenset(
     (tm.CLOCK_MONOTONIC, tm.CLOCK_MONOTONIC_RAW, tm.CLOCK_MONOTONIC_COARSE, tm.CLOCK_BOOTTIME, tm.CLOCK_BOOTTIME_ALARM)
 )
-_CPU_CLOCKS = frozenset((tm.CLOCK_PROCESS_CPUTIME_ID, tm.CLOCK_THREAD_CPUTIME_ID))
 _SLEEP_CLOCKS = frozenset((tm.CLOCK_REALTIME, tm.CLOCK_MONOTONIC, tm.CLOCK_BOOTTIME, tm.CLOCK_TAI))
 _TIMEZONE = bytes(8)
-_CPU_GAP = "CPU time is what the platform measures, 0 if it measures none"
 
 
 def read_timespec(task: Task, address: int) -> int:
@@ -50,22 +50,32 @@ def _read_timevals(task: Task, address: int) -> tuple[int, int]:
 # -- clocks ---------------------------------------------------------------------------------------------------
 
 
-def _cpu_clock_process(task: Task, clock: int) -> Process:
-    """Whose CPU time a negative clock id names (CPUCLOCK_*, man 3 clock_getcpuclockid); EINVAL."""
+def cpu_clock(task: Task, clock: int) -> Callable[[], int] | None:
+    """What reads a clock of CPU time (ns); None if ``clock`` is none. EINVAL. A negative id names a process or a
+    thread of the caller's (CPUCLOCK_*, man 3 clock_getcpuclockid)."""
+    if clock == tm.CLOCK_PROCESS_CPUTIME_ID:
+        return partial(cpu_time, task.process)
+    if clock == tm.CLOCK_THREAD_CPUTIME_ID:
+        return partial(thread_time, task)
+    if clock >= 0:
+        return None
+    ident = ~clock >> 3
     if clock & 3 == 3:
         raise KernelError(E.EINVAL)
-    ident = ~clock >> 3
-    if not ident:
-        return task.process
+    user_only = clock & 3 == 1  # CPUCLOCK_VIRT
     if clock & 4:
-        other = task.process.tasks.get(ident)
-        if other is None:
+        thread = task.process.tasks.get(ident) if ident else task
+        if thread is None:
             raise KernelError(E.EINVAL)
-        return task.process
-    process = task.kernel.processes.get(ident)
+        return partial(_thread_user_time, thread) if user_only else partial(thread_time, thread)
+    process = task.kernel.processes.get(ident) if ident else task.process
     if process is None:
         raise KernelError(E.EINVAL)
-    return process
+    return partial(user_time if user_only else cpu_time, process)
+
+
+def _thread_user_time(task: Task) -> int:
+    return used_by(task).user
 
 
 def read_clock(task: Task, clock: int) -> int:
@@ -74,14 +84,13 @@ def read_clock(task: Task, clock: int) -> int:
         return task.kernel.now()
     if clock in _WALL_CLOCKS:
         return task.kernel.wall()
-    if clock in _CPU_CLOCKS:
-        return sum(cpu_times(task.process))
-    if clock < 0:
-        return sum(cpu_times(_cpu_clock_process(task, clock)))
-    raise KernelError(E.EINVAL)
+    read = cpu_clock(task, clock)
+    if read is None:
+        raise KernelError(E.EINVAL)
+    return read()
 
 
-@syscall("clock_gettime", x86_64=228, aarch64=113, support=Partial(_CPU_GAP), native="clocks 0 to 11")
+@syscall("clock_gettime", x86_64=228, aarch64=113, support=Full, test="test_time", native="clocks 0 to 11")
 def clock_gettime(task: Task, clock: ClockId, address: Address) -> Result:
     write_timespec(task, address, read_clock(task, clock))
     return 0
@@ -147,12 +156,33 @@ def nanosleep(task: Task, request: Address, remain: Address) -> Result:
     return _sleep(task, task.kernel.now() + duration, remain, ERESTART_RESTARTBLOCK)
 
 
-@syscall("clock_nanosleep", x86_64=230, aarch64=115, support=Partial("CPU clocks: EOPNOTSUPP"), native="clocks 0 to 11")
+def _cpu_sleep(task: Task, read: Callable[[], int], deadline: int, remain: int, restart: int) -> Blocking:
+    """Sleep until a clock of CPU time has got to ``deadline``."""
+    try:
+        while (left := deadline - read()) > 0:
+            yield Wait(deadline=task.kernel.now() + itimers.cpu_delay(task.kernel, left), restart=restart)
+    except Interrupted:
+        if remain:
+            write_timespec(task, remain, max(0, deadline - read()))
+        raise
+    return 0
+
+
+@syscall("clock_nanosleep", x86_64=230, aarch64=115, support=Full, test="test_time", native="clocks 0 to 11")
 def clock_nanosleep(task: Task, clock: ClockId, flags: Int, request: Address, remain: Address) -> Result:
-    if clock not in _SLEEP_CLOCKS:
+    read = cpu_clock(task, clock)
+    if read is None and clock not in _SLEEP_CLOCKS:
         read_clock(task, clock)
         raise KernelError(E.EOPNOTSUPP)
+    if clock == tm.CLOCK_THREAD_CPUTIME_ID:
+        raise KernelError(E.EOPNOTSUPP)
     duration = read_timespec(task, request)
+    if read is not None:
+        if clock & 4 and ~clock >> 3 in {0, task.tid}:
+            raise KernelError(E.EINVAL)  # its own time stands still while it sleeps
+        if flags & tm.TIMER_ABSTIME:
+            return _cpu_sleep(task, read, duration, 0, ERESTARTNOHAND)
+        return _cpu_sleep(task, read, read() + duration, remain, ERESTART_RESTARTBLOCK)
     if flags & tm.TIMER_ABSTIME:
         deadline = duration - read_clock(task, clock) + task.kernel.now()
         return _sleep(task, deadline, 0, ERESTARTNOHAND)
@@ -169,16 +199,13 @@ def _pack_itimer(state: tuple[int, int]) -> bytes:
     return tm.ITIMERVAL.pack(interval // _SECOND, interval % _SECOND // 1000, value // _SECOND, value % _SECOND // 1000)
 
 
-_ITIMER_GAP = "ITIMER_VIRTUAL and ITIMER_PROF run in real time"
-
-
-@syscall("getitimer", x86_64=36, aarch64=102, support=Partial(_ITIMER_GAP))
+@syscall("getitimer", x86_64=36, aarch64=102, support=Full, test="test_time")
 def getitimer(task: Task, which: Int, address: Address) -> Result:
     task.memory.write(address, _pack_itimer(itimers.get_itimer(task.process, which)))
     return 0
 
 
-@syscall("setitimer", x86_64=38, aarch64=103, support=Partial(_ITIMER_GAP))
+@syscall("setitimer", x86_64=38, aarch64=103, support=Full, test="test_time")
 def setitimer(task: Task, which: Int, new: Address, old: Address) -> Result:
     interval, value = _read_timevals(task, new) if new else (0, 0)
     before = itimers.set_itimer(task.process, which, value, interval)
@@ -206,7 +233,7 @@ _ITIMERSPEC = struct.Struct("<qqqq")
     "timer_create",
     x86_64=222,
     aarch64=107,
-    support=Partial("timers on CPU clocks run in real time; alarm clocks: EPERM"),
+    support=Partial("alarm clocks: EPERM"),
 )
 def timer_create(task: Task, clock: ClockId, event: Address, address: Address) -> Result:
     process = task.process
@@ -227,7 +254,7 @@ def timer_create(task: Task, clock: ClockId, event: Address, address: Address) -
             raise KernelError(E.EINVAL)
         if notify != itimers.SIGEV_NONE and not 1 <= signo <= sg.NSIG:
             raise KernelError(E.EINVAL)
-    ident = itimers.create_timer(process, clock, notify, signo, value, target)
+    ident = itimers.create_timer(process, clock, notify, signo, value, target, cpu_clock(task, clock))
     try:
         task.memory.write(address, ident.to_bytes(4, "little"))
     except KernelError:
@@ -241,14 +268,14 @@ def _pack_itimerspec(state: tuple[int, int]) -> bytes:
     return _ITIMERSPEC.pack(*divmod(interval, _SECOND), *divmod(value, _SECOND))
 
 
-@syscall("timer_settime", x86_64=223, aarch64=110, support=Partial("timers on CPU clocks run in real time"))
+@syscall("timer_settime", x86_64=223, aarch64=110, support=Full, test="test_time")
 def timer_settime(task: Task, ident: Int, flags: Int, new: Address, old: Address) -> Result:
     if not new:
         raise KernelError(E.EINVAL)
     interval, value = read_timespec(task, new), read_timespec(task, new + 16 & (1 << 64) - 1)
     timer = itimers.find_timer(task.process, ident)
     before = timer.timer.remaining()
-    now = task.kernel.now()
+    now = timer.timer.now()
     if not value:
         timer.timer.set(0, 0)
     elif flags & tm.TIMER_ABSTIME:
@@ -260,7 +287,7 @@ def timer_settime(task: Task, ident: Int, flags: Int, new: Address, old: Address
     return 0
 
 
-@syscall("timer_gettime", x86_64=224, aarch64=108, support=Partial("timers on CPU clocks run in real time"))
+@syscall("timer_gettime", x86_64=224, aarch64=108, support=Full, test="test_time")
 def timer_gettime(task: Task, ident: Int, address: Address) -> Result:
     timer = itimers.find_timer(task.process, ident)
     task.memory.write(address, _pack_itimerspec(timer.timer.remaining()))
@@ -269,8 +296,7 @@ def timer_gettime(task: Task, ident: Int, address: Address) -> Result:
 
 @syscall("timer_getoverrun", x86_64=225, aarch64=109, support=Full, test="test_time")
 def timer_getoverrun(task: Task, ident: Int) -> Result:
-    info = itimers.find_timer(task.process, ident).info
-    return info.overrun if info is not None else 0
+    return itimers.find_timer(task.process, ident).overrun()
 
 
 @syscall("timer_delete", x86_64=226, aarch64=111, support=Full, test="test_time")

@@ -16,7 +16,7 @@ from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
-from pylitebox.kernel.wait import Blocking, Interrupted, Result, Wait
+from pylitebox.kernel.wait import ERESTARTSYS, Blocking, Interrupted, Result, Wait
 from pylitebox.kernel.writing import before_write, exceeded
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
@@ -80,7 +80,9 @@ def _copy(
                     break
                 raise
             try:
-                yield Wait(*waiting.wait_queues(), interruptible=not patient)
+                yield Wait(
+                    *waiting.wait_queues(), restart=E.EINTR if done else ERESTARTSYS, interruptible=not patient
+                )
             except Interrupted:
                 if done:
                     break

@@ -24,7 +24,14 @@ unsupported(
 unsupported(
     "rseq", x86_64=334, aarch64=293, errno=E.ENOSYS, reason="a cache of the CPU's number, which glibc does without"
 )
-unsupported("ptrace", x86_64=101, aarch64=117, errno=E.EPERM, reason=_PTRACE)
+unsupported(
+    "ptrace",
+    x86_64=101,
+    aarch64=117,
+    errno=E.EPERM,
+    reason="refused: to stop and step a thread anywhere takes the host's ptrace(2), which ends a supervisor that calls "
+    "it; run with --strace to see a program's calls, and debuggers outside",
+)
 unsupported("process_vm_readv", x86_64=310, aarch64=270, errno=E.EPERM, reason=_PTRACE)
 unsupported("process_vm_writev", x86_64=311, aarch64=271, errno=E.EPERM, reason=_PTRACE)
 unsupported("process_madvise", x86_64=440, aarch64=440, errno=E.EPERM, reason=_PTRACE)

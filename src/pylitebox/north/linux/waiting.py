@@ -8,6 +8,7 @@ from pylitebox.abi.resource import RUSAGE
 from pylitebox.abi.signal import SIGCHLD
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.pidfd import PidFile
+from pylitebox.kernel.platform import Usage
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result, Wait
 from pylitebox.kernel.waiting import Change, find_change
@@ -21,15 +22,22 @@ _INT_MIN = -(1 << 31)
 _INFO = struct.Struct("<iiiiiIi")
 
 
-def pack_rusage(times: tuple[int, int]) -> bytes:
-    """struct rusage with user and system time (ns); the rest is not measured."""
-    user, system = times
+def pack_rusage(usage: Usage) -> bytes:
+    """struct rusage: times, then ru_maxrss (KiB) to ru_nivcsw."""
     return RUSAGE.pack(
-        user // 1_000_000_000,
-        user // 1000 % 1_000_000,
-        system // 1_000_000_000,
-        system // 1000 % 1_000_000,
-        *([0] * 14),
+        usage.user // 1_000_000_000,
+        usage.user // 1000 % 1_000_000,
+        usage.system // 1_000_000_000,
+        usage.system // 1000 % 1_000_000,
+        usage.resident >> 10,
+        0,
+        0,
+        0,
+        usage.minor_faults,
+        usage.major_faults,
+        *([0] * 6),
+        usage.switches,
+        0,
     )
 
 
@@ -67,7 +75,7 @@ def _wait4_result(task: Task, change: Change, status: int, rusage: int) -> int:
     if status:
         task.memory.write(status, change.status.to_bytes(4, "little"))
     if rusage:
-        task.memory.write(rusage, pack_rusage(change.times))
+        task.memory.write(rusage, pack_rusage(change.usage))
     return change.pid
 
 
@@ -113,7 +121,7 @@ def _waitid_later(task: Task, id_type: int, ident: int, options: int, info: int,
 
 def _waitid_result(task: Task, change: Change | None, info: int, rusage: int) -> int:
     if change is not None and rusage:
-        task.memory.write(rusage, pack_rusage(change.times))
+        task.memory.write(rusage, pack_rusage(change.usage))
     if info:
         if change is None:
             data = bytes(_INFO.size)

@@ -121,15 +121,21 @@ class LocalPlatform:
 class LocalBuffer:
     """SharedBuffer of the contract: bytes of this program."""
 
-    def __init__(self, data: bytearray, number: int) -> None:
+    def __init__(self, data: bytearray, number: int, handles: list[LocalBuffer] | None = None) -> None:
         self._data = data
         self._number = number
+        self._handles = [] if handles is None else handles
+        self._handles.append(self)
+
+    @property
+    def users(self) -> int:
+        return len(self._handles)
 
     def key(self) -> tuple[int, int]:
         return 1, self._number
 
     def share(self) -> LocalBuffer:
-        return LocalBuffer(self._data, self._number)
+        return LocalBuffer(self._data, self._number, self._handles)
 
     def size(self) -> int:
         return len(self._data)
@@ -154,3 +160,4 @@ class LocalBuffer:
 
     def close(self) -> None:
         """The bytes go with the last handle."""
+        self._handles.remove(self)

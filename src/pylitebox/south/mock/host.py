@@ -287,6 +287,10 @@ class MockBuffer:
         self._ino: int = origin._ino if origin else next(_inodes)
         self.handles.append(self)
 
+    @property
+    def users(self) -> int:
+        return len(self.handles)
+
     def key(self) -> tuple[int, int]:
         return 1, self._ino
 

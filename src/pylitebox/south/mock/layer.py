@@ -33,7 +33,7 @@ _RESULTS = {
 }
 #: Calls that are no business of a layer: the inner platform only looks the object up, or nothing can go wrong.
 _KEYS = frozenset({"key"})
-_CLOCKS = frozenset({"monotonic_ns", "realtime_ns", "cpu_time"})
+_CLOCKS = frozenset({"monotonic_ns", "realtime_ns", "cpu_time", "usage", "asleep"})
 
 
 class Wrapped:

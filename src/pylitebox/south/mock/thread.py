@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylitebox.abi.sched import CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.abi.signal import SIGINFO_SIZE, SIGSEGV
+from pylitebox.kernel.platform import NOTHING, Usage
 from pylitebox.south.mock.guest import (
     Call,
     Fault,
@@ -200,11 +201,17 @@ class MockThread:
     def stack_pointer(self) -> int:
         return self.context.gregs[RSP]
 
-    def cpu_time(self) -> int:
+    def cpu_time(self, *, alone: bool = False) -> int:
         """No time: a scripted guest computes outside the virtual clock."""
         return 0
 
-    def areas(self) -> list[Area]:
+    def usage(self, *, alone: bool = False) -> Usage:
+        return NOTHING
+
+    def asleep(self) -> bool:
+        return False
+
+    def areas(self, *, detailed: bool = False) -> list[Area]:
         return self.space.areas()
 
     # -- running ----------------------------------------------------------------------------------------------

@@ -11,30 +11,27 @@ from pylitebox.south.descriptors import for_a_file
 
 class Memfd:
     """SharedBuffer over a memfd. A read-only descriptor is opened apart, so that a guest that may only read gets
-    nothing that could write."""
+    nothing that could write; at once, so that a buffer is never had without it."""
 
     def __init__(self, name: str) -> None:
         try:
             self._fd = for_a_file(os.memfd_create(name[:200], os.MFD_CLOEXEC))
         except OSError as error:
             raise KernelError(E.ENFILE if error.errno in (23, 24) else E.ENOMEM) from error
-        self._read_only = -1
-        self._handles = 1
+        try:
+            self._read_only = for_a_file(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
+        except (OSError, KernelError) as error:
+            os.close(self._fd)
+            raise KernelError(E.ENFILE) from error
+        self.users = 1
 
     def share(self) -> Memfd:
-        self._handles += 1
+        self.users += 1
         return self
 
     def descriptor(self, *, write: bool) -> int:
         """A host descriptor of exactly this access, owned by the buffer."""
-        if write:
-            return self._fd
-        if self._read_only < 0:
-            try:
-                self._read_only = for_a_file(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
-            except OSError as error:
-                raise KernelError(E.ENFILE) from error
-        return self._read_only
+        return self._fd if write else self._read_only
 
     def key(self) -> tuple[int, int]:
         status = os.fstat(self._fd)
@@ -59,9 +56,8 @@ class Memfd:
             raise KernelError(E.EFBIG) from error
 
     def close(self) -> None:
-        self._handles -= 1
-        if self._handles == 0:
+        self.users -= 1
+        if self.users == 0:
             os.close(self._fd)
-            if self._read_only >= 0:
-                os.close(self._read_only)
+            os.close(self._read_only)
             self._fd = self._read_only = -1

@@ -325,7 +325,10 @@ SUPERVISOR: tuple[Rule, ...] = (
     plain("fstat", "host files and shared buffers"),
     plain("newfstatat", "files of the host view; whether a guest thread exists"),
     only(
-        "openat", [_OPEN_ONLY], _EPERM, "files of the host view, /proc/PID/mem and maps of guests; Landlock says which"
+        "openat",
+        [_OPEN_ONLY],
+        _EPERM,
+        "files of the host view; mem, maps, smaps, stat, schedstat and syscall of guests in /proc; Landlock says which",
     ),
     plain("readlinkat", "symbolic links of the host view"),
     plain("getdents64", "directories of the host view"),

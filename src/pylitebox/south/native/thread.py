@@ -17,8 +17,9 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import UNBLOCKABLE
+from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import NO_MEMORY, Area, Map, Unmap
+from pylitebox.kernel.platform import NO_MEMORY, Area, Map, Unmap, Usage
 from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
@@ -41,6 +42,7 @@ from pylitebox.south.native.layout import (
     STUB_END,
     WORD,
 )
+from pylitebox.south.native.placement import thread_time
 
 if TYPE_CHECKING:
     from pylitebox.kernel.image import Image
@@ -58,6 +60,11 @@ _NO_FD = (1 << 64) - 1
 _PADDING = (0, 0, 0, 0, 0, 0, 0)
 #: A clock id: ~PID << 3 with this is the CPU time of a process (linux/posix-timers.h).
 _CPUCLOCK_SCHED = 2
+#: Fields of /proc/PID/stat, counted from the state; times are in ticks of USER_HZ.
+_MINFLT, _MAJFLT, _STIME, _RSS = 7, 9, 12, 21
+#: Calls that the host runs and that wait: nanosleep, clock_nanosleep, futex, restart_syscall.
+_SLEEPS = frozenset((b"35", b"230", b"202", b"219"))
+_TICK_NS = NSEC_PER_SEC // USER_HZ
 
 
 class NativeProcess:
@@ -323,29 +330,71 @@ class NativeThread:
     def stack_pointer(self) -> int:
         return registers(self.memory, self.frame)[RSP] if self.frame else 0
 
-    def cpu_time(self) -> int:
+    def cpu_time(self, *, alone: bool = False) -> int:
         process = self.process
-        if process is None or process.dead:
+        if process is None or process.dead or not self.host_tid:
             return 0
+        if alone and len(process.threads) > 1:
+            return thread_time(self.host_tid)
         try:
             return time.clock_gettime_ns(~process.tgid << 3 | _CPUCLOCK_SCHED)
         except OSError:
             return 0
 
-    def areas(self) -> list[Area]:
+    def usage(self, *, alone: bool = False) -> Usage:
+        total, fields = self.cpu_time(alone=alone), self._stat(alone=alone)
+        if not fields:
+            return Usage(total)
+        # The clock is exact, the parts are ticks: the sum is split as they say.
+        system = min(total, int(fields[_STIME]) * _TICK_NS)
+        pages = int(fields[_RSS])
+        return Usage(total - system, system, int(fields[_MINFLT]), int(fields[_MAJFLT]), pages << 12)
+
+    def asleep(self) -> bool:
+        number = self._read("syscall", alone=True).partition(b" ")[0]
+        return number in _SLEEPS and self.held is None
+
+    def _stat(self, *, alone: bool) -> list[bytes]:
+        """The fields of the host's /proc/PID/stat behind the name (man 5 proc_pid_stat); none if it is gone."""
+        return self._read("stat", alone=alone).rpartition(b")")[2].split()
+
+    def _read(self, name: str, *, alone: bool) -> bytes:
+        """What the host's /proc says of the process, or of the thread alone; nothing if it is gone."""
+        process = self.process
+        if process is None or process.dead or not self.host_tid:
+            return b""
+        where = f"/proc/{process.tgid}/task/{self.host_tid}" if alone else f"/proc/{process.tgid}"
+        try:
+            fd = os.open(f"{where}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            return os.read(fd, 1024)
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+
+    def areas(self, *, detailed: bool = False) -> list[Area]:
         if self.process is None:
             return []
-        areas = []
+        areas: list[Area] = []
         try:
-            with open(f"/proc/{self.process.tgid}/maps", "rb") as file:
+            with open(f"/proc/{self.process.tgid}/{'smaps' if detailed else 'maps'}", "rb") as file:
                 lines = file.read().splitlines()
         except OSError:
             return []
+        shown = False
         for line in lines:
             fields = line.split(None, 5)
+            if fields[0].endswith(b":"):
+                if shown:
+                    areas[-1].details.append(line)
+                continue
             low, _, high = fields[0].partition(b"-")
             start, end = int(low, 16), int(high, 16)
-            if STUB_BASE <= start < STUB_END:
+            shown = not STUB_BASE <= start < STUB_END
+            if not shown:
                 continue
             mode, inode = fields[1], int(fields[4])
             prot = (

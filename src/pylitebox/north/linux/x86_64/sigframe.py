@@ -134,14 +134,14 @@ def pop(task: Task, context: MachineContext) -> int:
     unpacked = _UCONTEXT.unpack(task.memory.read(gregs[RSP], UCONTEXT_SIZE))
     _, _, base, flags, _, size, *registers, mask = unpacked
     state_address = registers[REGISTERS]
+    try:
+        set_altstack(task, gregs[RSP], base, flags & 0xFFFFFFFF, size)  # on the handler's stack, as since Linux 6.12
+    except KernelError:
+        pass  # what the frame says of the stack counts only if sigaltstack(2) would take it
     kept = gregs[EFLAGS] & ~_USER_FLAGS
     gregs[:EFLAGS] = registers[:EFLAGS]  # what follows describes a fault, or is not the guest's to set
     gregs[EFLAGS] = kept | registers[EFLAGS] & _USER_FLAGS
     context.set_fpstate(state_address)
-    try:
-        set_altstack(task, gregs[RSP], base, flags & 0xFFFFFFFF, size)
-    except KernelError:
-        pass  # what the frame says of the stack counts only if sigaltstack(2) would take it
     return int(mask)
 
 
