@@ -15,7 +15,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pylitebox.abi import errno as E
@@ -448,6 +448,9 @@ class SharedBuffer(MapSource, Protocol):
 
 class GuestEvents(Protocol):
     """What a platform tells the North (implemented by ``north/linux``). None of these raises."""
+
+    #: What the kernel will do when ``poll`` returns; as long as it is empty, a platform may serve more calls before.
+    work: Sized
 
     def syscall(self, task: Task, number: int, args: tuple[int, int, int, int, int, int]) -> int | None:
         """A guest thread made a system call; its result, or None if it is finished later by the kernel

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from pylitebox.kernel.platform import HostDirectory
     from pylitebox.south.hostfiles import PosixDirectory
+    from pylitebox.south.emulator.platform import EmulatorPlatform
     from pylitebox.south.native.platform import NativePlatform
+
+    HostedPlatform = NativePlatform | EmulatorPlatform
 
 _WANTED = stat.S_IROTH | stat.S_IXOTH
 
@@ -44,7 +47,7 @@ class Composed:
     """A sandbox, ready to run."""
 
     def __init__(
-        self, kernel: Kernel, platform: NativePlatform, control: Control, session: Session, walls: list[confine.Wall]
+        self, kernel: Kernel, platform: HostedPlatform, control: Control, session: Session, walls: list[confine.Wall]
     ) -> None:
         self.kernel = kernel
         self.platform = platform
@@ -74,16 +77,23 @@ def compose(channel: Channel, message: Message) -> Composed:
     """The sandbox that the client's first request describes."""
     if message.text("op") != "configure":
         raise ProtocolError("the first request is not configure")
-    if message.text("platform") != "native":
-        raise ComposeError(f"there is no platform {message.text('platform')!r} here; native is one")
+    name = message.text("platform")
+    if name not in {"native", "emulator"}:
+        raise ComposeError(f"there is no platform {name!r} here; native and emulator are")
     if os.uname().release.endswith("-pylitebox"):
         raise ComposeError("this is a sandbox of pylitebox already, and its kernel cannot hold another one")
     _observers(message)
     plan = _Plan(message)
-    walls = plan.enclose()
-    # a trace shows every call, so none is answered before the kernel sees it
-    watched = message.header.get("trace") or message.header.get("summary")
-    platform = _native(plan.stub, plan.urandom, local=not watched and os.environ.get("PYLITEBOX_FAST") != "0")
+    platform: HostedPlatform
+    if name == "emulator":
+        platform = _emulator(plan.urandom)  # it loads its library: before the walls
+        walls = plan.enclose()
+    else:
+        stub = plan.open_stub()
+        walls = plan.enclose()
+        # a trace shows every call, so none is answered before the kernel sees it
+        watched = message.header.get("trace") or message.header.get("summary")
+        platform = _native(stub, plan.urandom, local=not watched and os.environ.get("PYLITEBOX_FAST") != "0")
     workers = Workers()
     workers.attach(platform)
     plan.set_workers(workers)
@@ -116,7 +126,8 @@ def compose(channel: Channel, message: Message) -> Composed:
     expected.update(plan.descriptors(), traced)
     message.close()
     try:
-        walls += confine.seal(expected, groups=["host-write"] if plan.writable else [])
+        groups = (["emulator"] if name == "emulator" else []) + (["host-write"] if plan.writable else [])
+        walls += confine.seal(expected, groups=groups)
     except BaseException:
         platform.close()
         raise
@@ -136,7 +147,7 @@ class _Plan:
         self.writable = False
         view.add_system(self.view, lambda path: _contract(self._tree(path, confine.READ_TREE)))
         self._open_mounts(message)
-        self.stub = self._open_stub()
+        self._stub_fd = -1
         self.urandom = os.open("/dev/urandom", os.O_RDONLY | os.O_CLOEXEC)
 
     def _open_mounts(self, message: Message) -> None:
@@ -160,7 +171,7 @@ class _Plan:
         self._rules.append((tree.fileno(), rights))
         return tree
 
-    def _open_stub(self) -> str:
+    def open_stub(self) -> str:
         """A path to the stub program that holds whatever uid we become."""
         from pylitebox.south.native.launch import STUB, StartError
 
@@ -177,7 +188,8 @@ class _Plan:
 
     def close_stub(self) -> None:
         """The stub program runs: nobody needs to reach it again."""
-        os.close(self._stub_fd)
+        if self._stub_fd >= 0:
+            os.close(self._stub_fd)
 
     def enclose(self) -> list[confine.Wall]:
         uid = self._uid()
@@ -225,8 +237,19 @@ def _native(stub: str, urandom: int, *, local: bool) -> NativePlatform:
     return NativePlatform(stub=stub, landlock=confine.landlock_attributes(), urandom=urandom, local=local)
 
 
-def _streams(platform: NativePlatform) -> NewStream:
-    from pylitebox.south.native.streams import FdStream
+def _emulator(urandom: int) -> EmulatorPlatform:
+    from pylitebox.north.linux import managed  # noqa: F401 - the kernel's side of it, while modules can be opened
+    from pylitebox.south.emulator.engine import EngineError
+    from pylitebox.south.emulator.platform import EmulatorPlatform
+
+    try:
+        return EmulatorPlatform(urandom=urandom)
+    except EngineError as error:
+        raise ComposeError(str(error)) from None
+
+
+def _streams(platform: HostedPlatform) -> NewStream:
+    from pylitebox.south.streams import FdStream
 
     def new_stream(
         fd: int, *, readable: bool, writable: bool, termios: bytes | None, winsize: bytes | None

@@ -24,7 +24,8 @@ def preload() -> None:
     The collector is off meanwhile, and until the sandbox runs (compose.py): nothing of this is ever garbage."""
     gc.disable()
     from pylitebox.north.linux.personality import load_families
-    from pylitebox.south.native import platform, streams  # noqa: F401
+    from pylitebox.south import streams  # noqa: F401
+    from pylitebox.south.native import platform  # noqa: F401
     from pylitebox.supervisor import compose, session  # noqa: F401
 
     load_families()

@@ -112,6 +112,7 @@ class Personality:
         rows = table.numbers(managed=kernel.new_space is not None)
         self.entries = Entries(rows, kernel.counters.unimplemented)
         self._start = kernel.scheduler.start
+        self.work = kernel.scheduler.ready
 
     # -- calls ------------------------------------------------------------------------------------------------
 

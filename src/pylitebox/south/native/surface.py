@@ -392,6 +392,11 @@ HOST_WRITE: tuple[Rule, ...] = (
     plain("fsync", "beneath writable mounts"),
 )
 
+#: Only with the emulator platform, which runs guest code in the supervisor's own process.
+EMULATOR: tuple[Rule, ...] = (
+    plain("clock_nanosleep", "the thread that ends time slices sleeps for one"),
+)
+
 #: No part of ours makes these. A supervisor that does has been taken over, and ends.
 HOSTILE: tuple[Rule, ...] = tuple(
     Rule(name, (), KILL, "never made by us")
@@ -409,6 +414,7 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     "guardian": GUARDIAN,
     "supervisor": SUPERVISOR,
     "supervisor host-write": HOST_WRITE,
+    "supervisor emulator": EMULATOR,
 }
 
 

@@ -11,7 +11,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.poll import POLLHUP, POLLIN, POLLOUT
 from pylitebox.abi.stat import S_IFIFO, S_IFREG
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.south.native.streams import FdStream
+from pylitebox.south.streams import FdStream
 
 
 class Watcher:

@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import stat as linux_stat
@@ -20,9 +20,16 @@ from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
-    from pylitebox.south.native.platform import NativePlatform
+    from collections.abc import Callable
 
 _KINDS = {stat.S_IFIFO: linux_stat.S_IFIFO, stat.S_IFSOCK: linux_stat.S_IFIFO, stat.S_IFREG: linux_stat.S_IFREG}
+
+
+class Watcher(Protocol):
+    """A platform whose loop can wait for a descriptor in epoll's terms."""
+
+    def watch_events(self, fd: int, events: int, callback: Callable[[int], None]) -> None: ...
+    def unwatch(self, fd: int) -> None: ...
 
 
 class FdStream:
@@ -30,7 +37,7 @@ class FdStream:
 
     def __init__(
         self,
-        platform: NativePlatform,
+        platform: Watcher,
         fd: int,
         *,
         readable: bool,

@@ -1,0 +1,353 @@
+"""One Unicorn engine, by raw ctypes: an x86-64 CPU in user mode over physical memory of this process.
+
+The package's own bindings cost ten times as much for each call, and 50 ms to import; here the library is loaded
+directly. The CPU has no page tables: each translation that its TLB lacks is asked for by ``fill``. What Unicorn does
+not do as a CPU does is put right here:
+
+- it starts in ring 0: a ``sysretq`` enters ring 3, and every context is a copy of the one that results;
+- ``in``, ``out`` and ``sysenter`` raise nothing: they have hooks, which say #GP. Code behind a port instruction in the
+  same translated block still runs after its hook: the registers are put back, and no memory can be reached meanwhile;
+- code is looked up by virtual address in a cache that only a TLB flush empties, and translations outlive a change of
+  their bytes from outside: :meth:`flush_tlb`, :meth:`flush_code`;
+- its TLB grows only when it is flushed: :meth:`grow_tlb`.
+
+Missing: AVX instructions, which ``cpuid`` does not offer, are executed as their SSE namesakes instead of raising #UD;
+unmasked SSE exceptions raise nothing; ``insb`` stores a zero before it faults.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# unicorn/x86.h: registers
+RAX, RBP, RBX, RCX, RDI, RDX, RIP, RSI, RSP = 35, 36, 37, 38, 39, 40, 41, 43, 44
+R8, R9, R10, R11, R12, R13, R14, R15 = 106, 107, 108, 109, 110, 111, 112, 113
+FPSW, CR0, FP0, XMM0 = 31, 50, 82, 122
+GDTR, FPCW, FPTAG, MSR, MXCSR, FS_BASE, GS_BASE, RFLAGS = 243, 246, 247, 248, 249, 250, 251, 253
+# unicorn/unicorn.h
+_ARCH_X86, _MODE_64, _PROT_ALL = 4, 8, 7
+_HOOK_INTR, _HOOK_INSN, _HOOK_INSN_INVALID, _HOOK_TLB_FILL = 1 << 0, 1 << 1, 1 << 14, 1 << 17
+_INS_IN, _INS_OUT, _INS_SYSCALL, _INS_SYSENTER = 218, 500, 699, 700
+_CTL_USE_EXITS, _CTL_CPU_MODEL, _CTL_TB_FLUSH, _CTL_TLB_FLUSH, _CTL_TLB_TYPE = 4, 7, 10, 11, 12
+_CPU_HASWELL, _TLB_VIRTUAL = 19, 1
+#: What a TLB fill is for (uc_mem_type).
+READ, WRITE, FETCH = 16, 17, 18
+
+_MSR_STAR, _MSR_EFER = 0xC0000081, 0xC0000080
+_EFER_SCE = 1
+_CR0 = 0x33  # PE, MP, ET, NE
+#: sysretq takes CS from here: selectors 0x33 and 0x2b, as Linux has them.
+_STAR = 0x23 << 48
+#: Clean extended state: what FNINIT and a reset of MXCSR leave.
+CLEAN_FPCW, CLEAN_FPTAG, CLEAN_MXCSR = 0x37F, 0xFFFF, 0x1F80
+_BOOT = b"\x48\x0f\x07" + b"\x90" * 13 + b"\x0f\x05"  # sysretq, to a syscall
+_TLB_LARGEST = 1 << 16
+
+
+class EngineError(Exception):
+    """There is no engine; the message is one sentence."""
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_uint64), ("rights", ctypes.c_int))
+
+
+class _Mmr(ctypes.Structure):
+    _fields_ = (
+        ("selector", ctypes.c_uint16),
+        ("base", ctypes.c_uint64),
+        ("limit", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
+class _Msr(ctypes.Structure):
+    _fields_ = (("number", ctypes.c_uint32), ("value", ctypes.c_uint64))
+
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+_INVALID = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
+_IN = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_void_p)
+_OUT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
+_FILL = ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.POINTER(_Entry), ctypes.c_void_p
+)
+
+
+def library() -> str:
+    """The path of Unicorn's library in the installed package; EngineError."""
+    spec = importlib.util.find_spec("unicorn")
+    for folder in spec.submodule_search_locations or () if spec is not None else ():
+        for name in ("libunicorn.so.2", "unicorn.dll", "libunicorn.2.dylib"):
+            path = os.path.join(folder, "lib", name)
+            if os.path.exists(path):
+                return path
+    raise EngineError("the emulator needs the package unicorn: pip install 'pylitebox[emulator]'")
+
+
+class Registers:
+    """A list of registers that is read or written at once; ``sizes``: bytes of each (8 where not said)."""
+
+    def __init__(self, *ids: int, sizes: Sequence[int] = ()) -> None:
+        self.count = len(ids)
+        self.ids = (ctypes.c_int * self.count)(*ids)
+        self.words = (ctypes.c_uint64 * (2 * self.count))()  # 16 bytes for each: the largest are XMM
+        base = ctypes.addressof(self.words)
+        self.step = 16 if sizes else 8
+        self.places = (ctypes.c_void_p * self.count)(*(base + self.step * i for i in range(self.count)))
+
+    def raw(self) -> bytes:
+        """What was read, ``step`` bytes for each register."""
+        return bytes(memoryview(self.words).cast("B")[: self.step * self.count])
+
+    def set_raw(self, data: bytes) -> None:
+        memoryview(self.words).cast("B")[: len(data)] = data
+
+
+class Engine:
+    """A CPU over ``size`` bytes at ``base``. The hooks are called from :meth:`start`, and may call :meth:`stop`."""
+
+    def __init__(
+        self,
+        base: int,
+        size: int,
+        *,
+        syscall: Callable[[], None],
+        fill: Callable[[int, int], int],
+        trap: Callable[[int], None],
+    ) -> None:
+        """``syscall``: at a syscall instruction. ``fill(address, what)``: the physical address of a page with the
+        rights it has, or -1. ``trap``: an exception by its number, or an interrupt's."""
+        self._pointer = ctypes.c_void_p()
+        self._load(library())
+        self._check(self._lib.uc_open(_ARCH_X86, _MODE_64, ctypes.byref(self._pointer)), "made")
+        handle = self.handle = self._pointer
+        self._control(_CTL_CPU_MODEL, 1, ctypes.c_int(_CPU_HASWELL))
+        place = ctypes.c_void_p(base)
+        mapped = self._lib.uc_mem_map_ptr(handle, ctypes.c_uint64(0), ctypes.c_uint64(size), _PROT_ALL, place)
+        self._check(mapped, "given its memory")
+        self._control(_CTL_TLB_TYPE, 1, ctypes.c_int(_TLB_VIRTUAL))
+        self._control(_CTL_USE_EXITS, 1, ctypes.c_int(1))  # no address ends a run
+        self.poisoned = False
+        self._fills = 0
+        self._tlb = 256
+        self._flush_tlb_order = ctypes.c_int(_CTL_TLB_FLUSH | 1 << 30)
+        self._hooks: list[object] = []
+        self._syscall = syscall
+        self._fill = fill
+        self._install(trap)
+        self._boot(base)
+        size_of = self._lib.uc_context_size
+        size_of.restype = ctypes.c_size_t
+        self._context_size: int = size_of(self._pointer)
+        self._initial = self.new_context()
+        self.save(self._initial)
+        self.current = self._initial  # the state that the thread of a run has its own place for
+
+    # -- making -----------------------------------------------------------------------------------------------
+
+    def _load(self, path: str) -> None:
+        if sys.platform == "win32":
+            os.add_dll_directory(os.path.dirname(path))
+        self._lib = ctypes.PyDLL(path)  # short calls keep the interpreter's lock
+        run = ctypes.CDLL(path).uc_emu_start  # and guests run without it
+        run.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t]
+        self._run = run
+        lib = self._lib
+        pointer, number = ctypes.c_void_p, ctypes.c_int
+        lib.uc_reg_read_batch.argtypes = lib.uc_reg_write_batch.argtypes = [pointer, pointer, pointer, number]
+        lib.uc_context_reg_read_batch.argtypes = [pointer, pointer, pointer, number]
+        lib.uc_context_reg_write_batch.argtypes = [pointer, pointer, pointer, number]
+        lib.uc_context_save.argtypes = lib.uc_context_restore.argtypes = [pointer, pointer]
+        lib.uc_context_free.argtypes = [pointer]
+        lib.uc_reg_read.argtypes = lib.uc_reg_write.argtypes = [pointer, number, pointer]
+        lib.uc_emu_stop.argtypes = [pointer]
+        self.read_batch, self.write_batch = lib.uc_reg_read_batch, lib.uc_reg_write_batch
+        self._word = ctypes.c_uint64()
+        self._word_place = ctypes.byref(self._word)
+
+    def _check(self, code: int, what: str) -> None:
+        if code:
+            raise EngineError(f"Unicorn's CPU cannot be {what}: error {code}")
+
+    def _control(self, what: int, count: int, *args: object) -> None:
+        self._check(self._lib.uc_ctl(self._pointer, ctypes.c_int(what | count << 26 | 1 << 30), *args), "set up")
+
+    def _hook(self, kind: int, callback: object, *instruction: int) -> None:
+        self._hooks.append(callback)
+        extra = [ctypes.c_int(number) for number in instruction]
+        ident = ctypes.c_size_t()
+        every = ctypes.c_uint64(1), ctypes.c_uint64(0)
+        added = self._lib.uc_hook_add(
+            self._pointer, ctypes.byref(ident), ctypes.c_int(kind), callback, None, *every, *extra
+        )
+        self._check(added, "watched")
+
+    def _install(self, trap: Callable[[int], None]) -> None:
+        def on_fill(handle: int, address: int, what: int, entry: _Pointer, data: int) -> bool:
+            if self.poisoned:
+                return False
+            found = self._fill(address, what)
+            if found < 0:
+                return False
+            self._fills += 1
+            place = entry[0]
+            place.address = found & -4096
+            place.rights = found & 7 if what == FETCH else found & 3
+            return True
+
+        def on_syscall(handle: int, data: int) -> None:
+            if not self.poisoned:
+                self._syscall()
+
+        def on_interrupt(handle: int, number: int, data: int) -> None:
+            self.stop()
+            if not self.poisoned:
+                trap(number)
+
+        def on_invalid(handle: int, data: int) -> bool:
+            self.stop()
+            if not self.poisoned:
+                trap(6)
+            return True
+
+        def on_port() -> None:
+            self.stop()
+            if not self.poisoned:
+                self.save(self.current)
+                self.poisoned = True
+                self.flush_tlb()
+                trap(13)
+
+        def on_in(handle: int, port: int, size: int, data: int) -> int:
+            on_port()
+            return 0
+
+        def on_out(handle: int, port: int, size: int, value: int, data: int) -> None:
+            on_port()
+
+        def on_sysenter(handle: int, data: int) -> None:
+            on_port()
+
+        self._hook(_HOOK_TLB_FILL, _FILL(on_fill))
+        self._hook(_HOOK_INSN, _CALLBACK(on_syscall), _INS_SYSCALL)
+        self._hook(_HOOK_INSN, _CALLBACK(on_sysenter), _INS_SYSENTER)
+        self._hook(_HOOK_INSN, _IN(on_in), _INS_IN)
+        self._hook(_HOOK_INSN, _OUT(on_out), _INS_OUT)
+        self._hook(_HOOK_INTR, _INTERRUPT(on_interrupt))
+        self._hook(_HOOK_INSN_INVALID, _INVALID(on_invalid))
+
+    def _boot(self, base: int) -> None:
+        """Enter ring 3 with the code of one frame, which is cleared again; the state that it leaves is every start's."""
+        lib, handle = self._lib, self._pointer
+        frame = (ctypes.c_char * 4096).from_address(base + 4096)
+        frame[: len(_BOOT)] = _BOOT
+        for number, value in ((_MSR_STAR, _STAR), (_MSR_EFER, 0xD00 | _EFER_SCE)):
+            lib.uc_reg_write(handle, MSR, ctypes.byref(_Msr(number, value)))
+        for register, value in (
+            (CR0, _CR0),
+            (RCX, 4096 + 16),
+            (R11, 0x202),
+            (FPCW, CLEAN_FPCW),
+            (FPTAG, CLEAN_FPTAG),
+            (MXCSR, CLEAN_MXCSR),
+        ):
+            lib.uc_reg_write(handle, register, ctypes.byref(ctypes.c_uint64(value)))
+        lib.uc_reg_write(handle, GDTR, ctypes.byref(_Mmr(0, 0, 0, 0)))
+        serve, self._syscall = self._syscall, self.stop
+        fill, self._fill = self._fill, _boot_fill
+        self._check(self._run(handle, 4096, 0, 0, 0), "started")
+        self._syscall, self._fill = serve, fill
+        frame[: len(_BOOT)] = bytes(len(_BOOT))
+        for register in (RCX, R11, RIP):
+            lib.uc_reg_write(handle, register, ctypes.byref(ctypes.c_uint64(0)))
+        self.flush_code()
+        self.flush_tlb()
+
+    # -- running ----------------------------------------------------------------------------------------------
+
+    def start(self, rip: int) -> int:
+        """Run from ``rip`` until stopped, or until a fill says -1; Unicorn's error, 0 if it was stopped."""
+        code: int = self._run(self.handle, rip, 0, 0, 0)
+        if self.poisoned:
+            self.poisoned = False
+            self.restore(self.current)
+        return code
+
+    def stop(self) -> None:
+        """End the run; any thread may ask."""
+        self._lib.uc_emu_stop(self.handle)
+
+    def flush_tlb(self) -> None:
+        """Forget all translations of addresses."""
+        self._fills = 0
+        self._lib.uc_ctl(self.handle, self._flush_tlb_order)
+
+    def grow_tlb(self) -> None:
+        """Let the TLB grow if it has become too small: it does so when it is flushed."""
+        if self._fills > self._tlb + (self._tlb >> 2) and self._tlb < _TLB_LARGEST:
+            self._tlb *= 2
+            self.flush_tlb()
+
+    def flush_code(self) -> None:
+        """Forget all translated code; not from a hook."""
+        self._control(_CTL_TB_FLUSH, 0)
+        self.flush_tlb()
+
+    # -- state ------------------------------------------------------------------------------------------------
+
+    def read(self, register: int) -> int:
+        self._word.value = 0  # a small register fills only a part of it
+        self._lib.uc_reg_read(self.handle, register, self._word_place)
+        return self._word.value
+
+    def write(self, register: int, value: int) -> None:
+        self._word.value = value
+        self._lib.uc_reg_write(self.handle, register, self._word_place)
+
+    def new_context(self) -> ctypes.c_void_p:
+        """Room for a CPU's state, to be freed."""
+        context = ctypes.c_void_p()
+        self._check(self._lib.uc_context_alloc(self._pointer, ctypes.byref(context)), "saved")
+        return context
+
+    def reset(self, context: ctypes.c_void_p) -> None:
+        """Make a saved state one of a CPU that has run nothing, in user mode."""
+        ctypes.memmove(context, self._initial, self._context_size)
+
+    def free(self, context: ctypes.c_void_p) -> None:
+        self._lib.uc_context_free(context)
+
+    def save(self, context: ctypes.c_void_p) -> None:
+        self._lib.uc_context_save(self.handle, context)
+
+    def restore(self, context: ctypes.c_void_p) -> None:
+        self._lib.uc_context_restore(self.handle, context)
+
+    def read_saved(self, context: ctypes.c_void_p, registers: Registers) -> None:
+        self._lib.uc_context_reg_read_batch(context, registers.ids, registers.places, registers.count)
+
+    def write_saved(self, context: ctypes.c_void_p, registers: Registers) -> None:
+        self._lib.uc_context_reg_write_batch(context, registers.ids, registers.places, registers.count)
+
+    def close(self) -> None:
+        if self.handle:
+            self.free(self._initial)
+            self._lib.uc_close(self.handle)
+            self.handle = self._pointer = ctypes.c_void_p()
+
+
+def _boot_fill(address: int, what: int) -> int:
+    return address & -4096 | 5
+
+
+if TYPE_CHECKING:
+    _Pointer = ctypes._Pointer[_Entry]
