@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.kernel.errors import KernelError, WouldBlock
+from pylitebox.south import faults, watching
 from pylitebox.south.emulator import engine as e
-from pylitebox.south.emulator import faults, watching
 from pylitebox.south.emulator.context import GREG_CR2, GREG_ERR, GREG_TRAPNO, EmulatorContext
 from pylitebox.south.emulator.engine import Engine, Registers
 from pylitebox.south.emulator.thread import NR_RT_SIGRETURN, EmulatorProcess, EmulatorThread
@@ -354,7 +354,7 @@ class EmulatorPlatform:
             if trap >= 32:
                 rip -= 2
                 engine.write(e.RIP, rip)
-            trap = faults.exception(trap, rip, engine.read(e.FPSW), engine.read(e.FPCW))
+            trap = faults.exception(trap, rip, engine.read(e.FPSW) & ~engine.read(e.FPCW))
         context = self._context(thread)
         context.gregs[GREG_TRAPNO], context.gregs[GREG_ERR] = trap.number, trap.error
         if trap.number == faults.PAGE_FAULT:
@@ -377,7 +377,8 @@ class EmulatorPlatform:
             try:
                 entry = space.touch(page, need)
             except Fault as fault:
-                self._trap = faults.page_fault(fault.signo, fault.code, address, what, present=page in self._table)
+                error = faults.error_code(write=what == e.WRITE, fetch=what == e.FETCH, present=page in self._table)
+                self._trap = faults.page_fault(fault.signo, fault.code, address, error)
                 return -1
             except WouldBlock:
                 self._waits = space.source(page)
