@@ -2,8 +2,9 @@
 
 A process's own sum counts the programs that it has left by execve(2); its children's grows when they are reaped.
 
-Missing: blocks read and written, involuntary context switches (0). A thread's voluntary ones are its calls that had to
-wait; sleeps and futexes that the host runs are not among them.
+Missing: faults of a program that ran for less than a tick (10 ms); blocks read and written, involuntary context
+switches (0). A thread's voluntary ones are its calls that had to wait; sleeps and futexes that the host runs are not
+among them.
 """
 
 from __future__ import annotations
