@@ -23,7 +23,7 @@ from pylitebox.kernel.fs.archivefs import ArchiveFs, Index
 from pylitebox.kernel.fs.overlay import OverlayFs
 from pylitebox.kernel.fs.tar import ArchiveError
 from pylitebox.kernel.fs.vfs import MS_NODEV
-from pylitebox.south.mock.host import Disk, Entry, MockDirectory
+from pylitebox.south.mock.host import Disk, Entry, MockBuffer, MockDirectory
 from tests.kernel.fs.support import Tree, errno_of, opened
 
 NOW = 1_700_000_000 * 10**9
@@ -67,9 +67,17 @@ def tree(data, *, layer=True, slow=False, disk=None):
     """A tree of an archive, beneath a copy-on-write layer as it is used."""
     index = index_of(data)
     file = MockDirectory({"a": Entry(data, 0o644, slow=slow)}, disk).open(b"a")
-    if not layer:
-        return Tree(lambda kernel: ArchiveFs(kernel, file, index))
-    return Tree(lambda kernel: OverlayFs(kernel, ArchiveFs(kernel, file, index)))
+    return tree_of(file, index, layer=layer)
+
+
+def tree_of(file, index, *, layer=True):
+    def make(kernel):
+        archive = ArchiveFs(kernel, file, index)
+        return OverlayFs(kernel, archive) if layer else archive
+
+    made = Tree(make)
+    made.platform.shared_buffer = MockBuffer  # no descriptor of the host's
+    return made
 
 
 def stat(t, path, *, follow=False):
@@ -429,7 +437,7 @@ def test_an_archive_that_is_cut_while_it_is_used():
     data = archive(member("f", b"x" * 5000))
     index = index_of(data)
     file = MockDirectory({"a": data[:2048]}).open(b"a")
-    t = Tree(lambda kernel: OverlayFs(kernel, ArchiveFs(kernel, file, index)))
+    t = tree_of(file, index)
     assert len(read(t, b"/f")) < 5000
     assert errno_of(opened(ops.open(t.root, b"/f", fc.O_RDONLY)).map_source) == E.EIO
 
