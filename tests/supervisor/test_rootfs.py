@@ -9,6 +9,7 @@ import pytest
 
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.overlay import OverlayFs
+from pylitebox.south.hostfiles import PosixFile
 from pylitebox.south.native.surface import SUPERVISOR
 from pylitebox.supervisor import rootfs
 from pylitebox.supervisor.rootfs import ArchiveRoot, RootfsError
@@ -26,6 +27,10 @@ def tar_of(**files):
     return buffer.getvalue()
 
 
+def serve(fd):
+    return PosixFile(fd, (1, fd), None, write=False)
+
+
 def root(tmp_path, data, limit=1 << 30):
     path = tmp_path / "archive"
     path.write_bytes(data)
@@ -38,7 +43,7 @@ def test_a_compressed_archive_is_unpacked_once_and_told_about(tmp_path, monkeypa
     told = []
     made = root(tmp_path, gzip.compress(tar_of(f=b"content" * 100_000)))
     source, spool = made.fds
-    tree = Tree(lambda kernel: OverlayFs(kernel, made.file_system(kernel, None, told.append)))
+    tree = Tree(lambda kernel: OverlayFs(kernel, made.file_system(kernel, serve, told.append)))
     assert made.fds == [spool]
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(source)
@@ -60,7 +65,7 @@ def test_a_compressed_archive_is_unpacked_once_and_told_about(tmp_path, monkeypa
 def test_what_is_wrong_is_one_sentence(tmp_path, data, sentence):
     made = root(tmp_path, data, 2 << 20)
     with pytest.raises(RootfsError, match=f"^{sentence}$"):
-        Tree(lambda kernel: made.file_system(kernel, None, lambda done: None))
+        Tree(lambda kernel: made.file_system(kernel, serve, lambda done: None))
     for fd in made.fds:
         os.close(fd)
 
@@ -72,7 +77,7 @@ from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.overlay import OverlayFs
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs import opened
-from pylitebox.south.hostfiles import Workers
+from pylitebox.south.hostfiles import PosixFile, Workers
 from pylitebox.south.native.buffers import Memfd
 from pylitebox.supervisor.rootfs import ArchiveRoot
 import time
@@ -100,10 +105,11 @@ del buffer
 rules = paths(**{"/proc": PROC}) if landlock_abi() else []
 enclose(rules)
 workers = Workers()
+serve = lambda fd: PosixFile(fd, (1, fd), workers, write=False)
 seal({0, 1, 2, *(fd for root in roots for fd in root.fds), *workers.descriptors()})
 for root in roots:
     kernel = Kernel(Platform())
-    namespace = Namespace(kernel, OverlayFs(kernel, root.file_system(kernel, workers, lambda done: None)))
+    namespace = Namespace(kernel, OverlayFs(kernel, root.file_system(kernel, serve, lambda done: None)))
     for number in range(200):
         file = ops.open(namespace.view, b"/d%d/f" % number, os.O_RDWR)
         file.references += 1

@@ -157,6 +157,7 @@ class Foreground:
                     pid = message.number("pid")
                     self._forward_waiting(signals, pid)
         finally:
+            self._show("")
             signals.close()
 
     def _show(self, text: str) -> None:

@@ -171,7 +171,7 @@ def unpack(
     try:
         for piece in unpacked(lambda size: os.read(source, size), kind, make):
             if done + len(piece) > limit:
-                raise ArchiveFileError(f"unpacks to more than {limit} bytes: a larger limit is an option")
+                raise ArchiveFileError(f"unpacks to more than {limit} bytes: --rootfs-size (rootfs_size) is the limit")
             view = memoryview(piece)
             while view:
                 count = os.write(spool, view)

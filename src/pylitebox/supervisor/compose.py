@@ -21,7 +21,8 @@ from pylitebox.kernel.kernel import Kernel, Limits
 from pylitebox.kernel.log import log, send_to
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south import descriptors
-from pylitebox.south.hostfiles import Workers, open_tree
+from pylitebox.south.hostfiles import PosixFile, Workers, open_tree
+from pylitebox.south.native.launch import STUB, StartError
 from pylitebox.supervisor import confine, platforms, view
 from pylitebox.supervisor.control import RETRY_NS, Control, LogToClient
 from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.fs.vfs import FileSystem
-    from pylitebox.kernel.platform import HostDirectory
+    from pylitebox.kernel.platform import HostDirectory, HostFile
     from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.native.platform import NativePlatform
     from pylitebox.supervisor.rootfs import ArchiveRoot
@@ -114,6 +115,8 @@ def compose(channel: Channel, message: Message) -> Composed:
         if isinstance(error, view.PlaceError):
             where = os.fsdecode(error.path)
             raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
+        if isinstance(error, StartError) and "doctor" not in str(error):
+            raise ComposeError(f"{error} (pylitebox doctor says what this host lacks)") from error
         if isinstance(error, KernelError):
             raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
         raise
@@ -133,7 +136,11 @@ def _archive(archive: ArchiveRoot, workers: Workers, control: Control) -> Callab
         if control.closed:
             raise ComposeError("the client is gone")
 
-    return lambda kernel: archive.file_system(kernel, workers, tell)
+    def serve(fd: int) -> HostFile:
+        status = os.fstat(fd)
+        return cast("HostFile", PosixFile(fd, (status.st_dev, status.st_ino), workers, write=False))
+
+    return lambda kernel: archive.file_system(kernel, serve, tell)
 
 
 class _Plan:
@@ -199,8 +206,6 @@ class _Plan:
 
     def _open_stub(self) -> str:
         """A path to the stub program that holds whatever uid we become."""
-        from pylitebox.south.native.launch import STUB, StartError
-
         try:
             fd = os.open(STUB, os.O_PATH | os.O_CLOEXEC)
         except OSError:

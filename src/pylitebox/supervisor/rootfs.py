@@ -1,19 +1,18 @@
 """What the supervisor makes of ``rootfs``: the file system beneath the sandbox's root.
 
 The descriptors come from the client, so an archive needs no path and no right of the supervisor's. It is unpacked and
-indexed behind all walls (compose.py), and the modules for that are imported before.
+indexed behind all walls (compose.py), and the modules for that are imported before. Nothing here needs POSIX.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pylitebox.kernel.fs.archivefs import ArchiveFs, Index
 from pylitebox.kernel.fs.tar import ArchiveError
 from pylitebox.south import archive
-from pylitebox.south.hostfiles import PosixFile, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +41,15 @@ class ArchiveRoot:
         except archive.ArchiveFileError as error:
             raise RootfsError(f"rootfs {host} {error}") from None
 
-    def file_system(self, kernel: Kernel, workers: Workers, tell: Callable[[int], None]) -> ArchiveFs:
-        """Unpack it if need be (``tell`` hears now and then how many bytes there are), and index it."""
+    def file_system(
+        self, kernel: Kernel, serve: Callable[[int], HostFile], tell: Callable[[int], None]
+    ) -> ArchiveFs:
+        """Unpack it if need be (``tell`` hears now and then how many bytes there are), index it, and let ``serve`` make
+        of its descriptor what is read from then on."""
         try:
             fd = self._unpacked(tell)
-            status = os.fstat(fd)
-            index = Index.read(lambda size, offset: archive.read_at(fd, size, offset), status.st_size, kernel.wall())
+            size = os.fstat(fd).st_size
+            index = Index.read(lambda count, offset: archive.read_at(fd, count, offset), size, kernel.wall())
         except (archive.ArchiveFileError, ArchiveError) as error:
             why = str(error)
             if why == "is no tar archive":
@@ -55,8 +57,7 @@ class ArchiveRoot:
             raise RootfsError(f"rootfs {self.host} {why}") from None
         except MemoryError:
             raise RootfsError(f"rootfs {self.host} needs more memory than there is") from None
-        file = PosixFile(fd, (status.st_dev, status.st_ino), workers, write=False)
-        return ArchiveFs(kernel, cast("HostFile", file), index)
+        return ArchiveFs(kernel, serve(fd), index)
 
     def _unpacked(self, tell: Callable[[int], None]) -> int:
         """A descriptor of the tar archive."""

@@ -4,7 +4,7 @@ The root is an empty file system in memory. The host's programs, libraries and c
 read-only beneath copy-on-write layers, and only what everyone on the host may read; then come the kernel's own /dev
 and /proc, and what the user asked for. Nothing else of the host is there: no home directories, no /var, no /sys.
 A directory that the user mounts at / replaces all of it but /dev and /proc. So does a rootfs, beneath a copy-on-write
-layer: it needs to have neither /dev, /proc nor /tmp, and no other file of the host is there.
+layer: it needs to have none of /dev, /proc, /sys and /tmp, and no file of the host is there.
 """
 
 from __future__ import annotations
