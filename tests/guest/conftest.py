@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.guest.harness")
-from tests.guest import harness  # noqa: E402
+from tests.guest import harness
 
 #: Which platforms the guest programs run on: PYLITEBOX_PLATFORMS=native,...
 PLATFORMS = os.environ.get("PYLITEBOX_PLATFORMS", "native").split(",")

@@ -31,7 +31,7 @@ from pylitebox.kernel.exit import (
 from pylitebox.kernel.groups import find, group_members, new_session, set_pgid
 from pylitebox.kernel.signals import recompute
 from pylitebox.kernel.task import Layout, Process, Task
-from pylitebox.kernel.usage import used
+from pylitebox.kernel.usage import used_until_exec
 from pylitebox.kernel.wait import Blocking, Wait
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def commit_exec(
     space for the empty one of ``thread`` (from Platform.new_process), which the caller then loads."""
     kernel, process = task.kernel, task.process
     old_thread, blocked = task.thread, task.blocked
-    process.used, task.switches = used(process), 0  # the new thread counts from 0
+    process.used, task.switches = used_until_exec(process), 0  # the new thread counts from 0
     for other in list(process.tasks.values()):
         leave_memory(other)
         if other is not task:

@@ -77,7 +77,8 @@ def build(
     platform = aligned - len(PLATFORM)
     random_address = platform - 16
     pairs = [*auxv, (at.AT_RANDOM, random_address), (at.AT_EXECFN, execfn_address), (at.AT_PLATFORM, platform)]
-    vector = b"".join([struct.pack("<QQ", *pair) for pair in (*pairs, (at.AT_NULL, 0))])
+    words = [word for pair in pairs for word in pair]
+    vector = struct.pack(f"<{len(words) + 2}Q", *words, at.AT_NULL, 0)
     table = struct.pack(f"<{argc + envc + 3}Q", argc, *addresses[:argc], 0, *addresses[argc : argc + envc], 0)
     pointer = ((random_address & ~15) - len(vector) - len(table)) & ~15
 

@@ -37,15 +37,12 @@ class Placement:
 
     def __init__(self) -> None:
         self.everywhere = os.sched_getaffinity(0)
+        self.matters = len(self.everywhere) > 1
         self.spread = True
         self.due = 0  # when to look again, monotonic ns
         self._looked = 0
         self._times: dict[int, int] = {}
         self._calm = 0
-
-    @property
-    def matters(self) -> bool:
-        return len(self.everywhere) > 1
 
     def gather(self, tids: Collection[int] = ()) -> None:
         """All on one CPU: this thread and ``tids``."""

@@ -212,12 +212,15 @@ class NativePlatform:
             self._safe_point_again(self._rerun.popleft())
         if self._cloning:
             deadline = self._expect_hello(deadline)
-        if len(self._threads) > _LONELY and self._placement.matters:
-            deadline = self._place(deadline)
-        if deadline is None:
-            timeout = -1.0
-        else:
-            timeout = min(_LONGEST_WAIT, max(0, deadline - time.monotonic_ns()) / 1e9)
+        watching = len(self._threads) > _LONELY and self._placement.matters
+        if watching and (deadline is None or deadline > self._placement.due):
+            deadline = self._placement.due
+        timeout = -1.0
+        if deadline is not None:
+            now = time.monotonic_ns()
+            if watching and now >= self._placement.due:  # the next call waits for the next look
+                self._placement.look(now, self._threads, (self._template_tid,))
+            timeout = min(_LONGEST_WAIT, (deadline - now) / 1e9) if deadline > now else 0.0
         # One event at a time: what it leads to may close descriptors that later events are about.
         for fd, events in self._epoll.poll(timeout, 1):
             if fd == self.listener.fd:
@@ -482,13 +485,6 @@ class NativePlatform:
             child.kick_wanted = False
             child.kick()
         self.listener.send(ident, 0)
-
-    def _place(self, deadline: int | None) -> int:
-        """Look at where the guests run, if it is time; when to look next."""
-        placement, now = self._placement, time.monotonic_ns()
-        if now >= placement.due:
-            placement.look(now, self._threads, (self._template_tid,))
-        return placement.due if deadline is None else min(deadline, placement.due)
 
     def _expect_hello(self, deadline: int | None) -> int:
         """Give up the children that have not reported in in time; when to look next."""

@@ -320,7 +320,7 @@ _EPERM = refuse(E.EPERM)
 
 SUPERVISOR: tuple[Rule, ...] = (
     plain("read", "control socket, console streams, host files, /proc, randomness for guests"),
-    plain("write", "console streams"),
+    plain("write", "console streams; the content of a compressed rootfs, into the file that it was given"),
     plain("close", "its own descriptors"),
     plain("fstat", "host files and shared buffers"),
     plain("newfstatat", "files of the host view; whether a guest thread exists"),

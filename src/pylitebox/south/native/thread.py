@@ -64,6 +64,8 @@ _CPUCLOCK_SCHED = 2
 _MINFLT, _MAJFLT, _STIME, _RSS = 7, 9, 12, 21
 #: Calls that the host runs and that wait: nanosleep, clock_nanosleep, futex, restart_syscall.
 _SLEEPS = frozenset((b"35", b"230", b"202", b"219"))
+#: Field of /proc/PID/statm, in pages.
+_STATM_RESIDENT = 1
 _TICK_NS = NSEC_PER_SEC // USER_HZ
 
 
@@ -342,7 +344,11 @@ class NativeThread:
             return 0
 
     def usage(self, *, alone: bool = False) -> Usage:
-        total, fields = self.cpu_time(alone=alone), self._stat(alone=alone)
+        total = self.cpu_time(alone=alone)
+        if total < _TICK_NS and not alone:  # the host has counted no tick either: all that is left to know is its size
+            sizes = self._read("statm", alone=False).split()
+            return Usage(total, resident=int(sizes[_STATM_RESIDENT]) << 12) if sizes else Usage(total)
+        fields = self._stat(alone=alone)
         if not fields:
             return Usage(total)
         # The clock is exact, the parts are ticks: the sum is split as they say.
