@@ -53,10 +53,11 @@ class Sandbox:
         user: str | int | tuple[int, int] | None = None,
         hostname: str | None = None,
         platform: str | None = None,
+        memory: int | str | None = None,
     ) -> None:
         self._options = Options(
             mounts=mounts, workspace=workspace, python=python, rootfs=rootfs, rootfs_size=rootfs_size, tmpfs=tmpfs,
-            env=env, cwd=cwd, user=user, hostname=hostname, platform=platform,
+            env=env, cwd=cwd, user=user, hostname=hostname, platform=platform, memory=memory,
         )  # fmt: skip
         wire, fds = self._options.wire()
         try:

@@ -25,6 +25,8 @@ MODES = ("ro", "cow", "rw")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: What a compressed rootfs may unpack to, unless said otherwise.
 ROOTFS_SIZE = 8 << 30
+#: What guest memory may be (``--memory``).
+MIN_MEMORY, MAX_MEMORY = 16 << 20, 32 << 30
 MAX_TIMEOUT = 10 * 365 * 86400.0
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 #: Guest paths that are ours: a mount there would hide the kernel's own files.
@@ -85,7 +87,7 @@ class Options:
     """See :class:`pylitebox.Sandbox` for what each means."""
 
     __slots__ = (
-        "cwd", "env", "gid", "hostname", "mounts", "platform", "python", "rootfs", "summary", "tmpfs", "trace", "uid",
+        "cwd", "env", "gid", "hostname", "memory", "mounts", "platform", "python", "rootfs", "summary", "tmpfs", "trace", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +104,7 @@ class Options:
         user: str | int | tuple[int, int] | None = None,
         hostname: str | None = None,
         platform: str | None = None,
+        memory: int | str | None = None,
     ) -> None:
         if isinstance(mounts, str):
             raise OptionError("mounts is a list of HOST:GUEST[:ro|cow|rw], not one text")
@@ -124,6 +127,7 @@ class Options:
         _check_places([*places, "/"] if self.rootfs is not None else places)
         self.hostname = check_hostname(hostname) if hostname is not None else "pylitebox"
         self.platform = platform or "auto"
+        self.memory = check_memory(memory) if memory is not None else None
         self.trace = False
         self.summary = False
 
@@ -174,6 +178,7 @@ class Options:
             "gid": self.gid,
             "hostname": self.hostname,
             "platform": self.platform,
+            "memory": self.memory,
             "trace": self.trace,
             "summary": self.summary,
         }, descriptors
@@ -267,6 +272,14 @@ def parse_user(user: str | int | tuple[int, int] | None) -> tuple[int, int]:
     if len(digits) not in (1, 2) or len(numbers) != len(digits) or max(numbers) >= (1 << 32) - 1:
         raise OptionError(f"user {user!r} is not of the form UID[:GID] with numbers")
     return numbers[0], numbers[-1]
+
+
+def check_memory(size: int | str) -> int:
+    """Bytes of guest memory, for platforms that have it in one piece."""
+    value = parse_size(size)
+    if not MIN_MEMORY <= value <= MAX_MEMORY:
+        raise OptionError(f"guest memory of {size} is not between {MIN_MEMORY >> 20}m and {MAX_MEMORY >> 30}g")
+    return value
 
 
 def _rootfs(path: StrPath | None, size: int | str | None) -> Rootfs | None:

@@ -16,6 +16,9 @@ _OWN = 256
 #: Of each process: its memory and its pidfd.
 _OF_A_PROCESS = 2
 
+#: Where a virtual machine and its CPU are, so that the supervisor's filter can name them.
+KVM_VM, KVM_CPU = 250, 251
+
 _limit = 1 << 30
 
 

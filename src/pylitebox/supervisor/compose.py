@@ -122,6 +122,8 @@ def compose(channel: Channel, message: Message) -> Composed:
             raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
         if isinstance(error, StartError) and "doctor" not in str(error):
             raise ComposeError(f"{error} (pylitebox doctor says what this host lacks)") from error
+        if row.name == "kvm" and type(error).__name__ == "HypervisorError":
+            raise ComposeError(f"{error} (pylitebox doctor says more)") from error
         if isinstance(error, KernelError):
             raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
         raise

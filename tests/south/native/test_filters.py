@@ -36,7 +36,7 @@ ROLES: dict[str, tuple[bytes, tuple[S.Rule, ...], int]] = {
     "guardian": (filters.guardian_filter(), S.GUARDIAN, S.KILL),
     **{
         f"supervisor {groups}": (filters.supervisor_filter(groups), filters.supervisor_rules(groups), S.refuse(E.EPERM))
-        for groups in ((), ("host-write",))
+        for groups in ((), ("host-write",), ("emulator",), ("kvm",), ("kvm", "host-write"))
     },
 }
 each_role = pytest.mark.parametrize("role", ROLES)

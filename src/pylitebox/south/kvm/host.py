@@ -14,38 +14,10 @@ import os
 import signal
 import struct
 
+from pylitebox.abi import kvm as K
+from pylitebox.south.descriptors import KVM_CPU, KVM_VM
+
 DEVICE = "/dev/kvm"
-API_VERSION = 12
-
-# What is asked of /dev/kvm.
-KVM_GET_API_VERSION = 0xAE00
-KVM_CREATE_VM = 0xAE01
-KVM_CHECK_EXTENSION = 0xAE03
-KVM_GET_VCPU_MMAP_SIZE = 0xAE04
-KVM_GET_SUPPORTED_CPUID = 0xC008AE05
-# Of a virtual machine.
-KVM_CREATE_VCPU = 0xAE41
-KVM_SET_USER_MEMORY_REGION = 0x4020AE46
-# Of a CPU.
-KVM_RUN = 0xAE80
-KVM_GET_SREGS = 0x8138AE83
-KVM_SET_SREGS = 0x4138AE84
-KVM_INTERRUPT = 0x4004AE86
-KVM_GET_MSRS = 0xC008AE88
-KVM_SET_MSRS = 0x4008AE89
-KVM_SET_SIGNAL_MASK = 0x4004AE8B
-KVM_SET_CPUID2 = 0x4008AE90
-KVM_GET_XSAVE = 0x9000AEA4
-KVM_SET_XSAVE = 0x5000AEA5
-KVM_SET_XCRS = 0x4188AEA7
-
-KVM_CAP_XSAVE = 55
-KVM_CAP_SYNC_REGS = 74
-KVM_CAP_IMMEDIATE_EXIT = 136
-KVM_SYNC_X86_REGS = 1
-
-KVM_EXIT_HLT = 5
-KVM_EXIT_IRQ_WINDOW_OPEN = 7
 _SHUTDOWN = {2: "an unknown exit", 8: "a triple fault", 9: "a failed entry", 17: "an internal error"}
 
 # Offsets in struct kvm_run.
@@ -93,7 +65,7 @@ class Vm:
         self._held = [self.device]
         try:
             self._check()
-            self.fd = _again(self.device, KVM_CREATE_VM, 0)
+            self.fd = _placed(_again(self.device, K.KVM_CREATE_VM, 0), KVM_VM)
             self._held.append(self.fd)
         except OSError as error:
             self.close()
@@ -105,9 +77,9 @@ class Vm:
         self._pinned: list[object] = []
 
     def _check(self) -> None:
-        if fcntl.ioctl(self.device, KVM_GET_API_VERSION) != API_VERSION:
+        if fcntl.ioctl(self.device, K.KVM_GET_API_VERSION) != K.KVM_API_VERSION:
             raise HypervisorError(f"{DEVICE} is of another version")
-        if not fcntl.ioctl(self.device, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS:
+        if not fcntl.ioctl(self.device, K.KVM_CHECK_EXTENSION, K.KVM_CAP_SYNC_REGS) & K.KVM_SYNC_X86_REGS:
             raise HypervisorError("this KVM does not share its CPU's registers (KVM_CAP_SYNC_REGS)")
 
     def add_memory(self, physical: int, memory: mmap.mmap) -> None:
@@ -116,7 +88,7 @@ class Vm:
         self._pinned.append(view)
         row = _SLOT.pack(len(self._slots), 0, physical, len(memory), ctypes.addressof(view))
         try:
-            fcntl.ioctl(self.fd, KVM_SET_USER_MEMORY_REGION, row)
+            fcntl.ioctl(self.fd, K.KVM_SET_USER_MEMORY_REGION, row)
         except OSError as error:
             raise HypervisorError(f"KVM takes no memory of {len(memory) >> 20} MiB: {error.strerror}") from None
         self._slots.append(row)
@@ -125,13 +97,17 @@ class Vm:
         """Take a slot out and put it in again: KVM drops all that it derived from what is in guests' memory."""
         row = self._slots[slot]
         number, _, physical, _, address = _SLOT.unpack(row)
-        fcntl.ioctl(self.fd, KVM_SET_USER_MEMORY_REGION, _SLOT.pack(number, 0, physical, 0, address))
-        fcntl.ioctl(self.fd, KVM_SET_USER_MEMORY_REGION, row)
+        fcntl.ioctl(self.fd, K.KVM_SET_USER_MEMORY_REGION, _SLOT.pack(number, 0, physical, 0, address))
+        fcntl.ioctl(self.fd, K.KVM_SET_USER_MEMORY_REGION, row)
 
     def cpu(self) -> Cpu:
-        fd = _again(self.fd, KVM_CREATE_VCPU, 0)
+        """Its CPU; the device is needed no more."""
+        fd = _placed(_again(self.fd, K.KVM_CREATE_VCPU, 0), KVM_CPU)
         self._held.append(fd)
-        return Cpu(self.device, fd)
+        cpu = Cpu(self.device, fd)
+        os.close(self.device)
+        self._held.remove(self.device)
+        return cpu
 
     def descriptors(self) -> list[int]:
         return list(self._held)
@@ -147,17 +123,17 @@ class Cpu:
 
     def __init__(self, device: int, fd: int) -> None:
         self.fd = fd
-        size = fcntl.ioctl(device, KVM_GET_VCPU_MMAP_SIZE, 0)
+        size = fcntl.ioctl(device, K.KVM_GET_VCPU_MMAP_SIZE, 0)
         self._shared = mmap.mmap(fd, size, flags=mmap.MAP_SHARED)
         view = memoryview(self._shared)
         self.registers = view[_REGS : _REGS + _REGS_SIZE].cast("Q")
         self.dirty = view[_DIRTY_REGS : _DIRTY_REGS + 8].cast("Q")
         self._reason = view[_EXIT_REASON : _EXIT_REASON + 4].cast("I")
         self._flags = view[:16]
-        view[_VALID_REGS : _VALID_REGS + 8].cast("Q")[0] = KVM_SYNC_X86_REGS
+        view[_VALID_REGS : _VALID_REGS + 8].cast("Q")[0] = K.KVM_SYNC_X86_REGS
         self._views = [self.registers, self.dirty, self._reason, self._flags, view]
         self.leaves, table = _supported(device)
-        fcntl.ioctl(fd, KVM_SET_CPUID2, table)
+        fcntl.ioctl(fd, K.KVM_SET_CPUID2, table)
         self.xcr0 = _XCR0_BASE
         self.signal_mask()
 
@@ -170,14 +146,14 @@ class Cpu:
     def signal_mask(self) -> None:
         """While the guest runs the tick's signal ends the run; all others wait."""
         mask = ((1 << 64) - 1) & ~(1 << TICK_SIGNAL - 1)
-        fcntl.ioctl(self.fd, KVM_SET_SIGNAL_MASK, struct.pack("<IQ", 8, mask))
+        fcntl.ioctl(self.fd, K.KVM_SET_SIGNAL_MASK, struct.pack("<IQ", 8, mask))
 
     def enter_long_mode(
         self, *, root: int, gdt: tuple[int, int], idt: tuple[int, int], tss: tuple[int, int, int]
     ) -> None:
         """64-bit code of ring 0, its tables, the widest extended state; ``tss``: selector, address, limit."""
         state = bytearray(SREGS_SIZE)
-        fcntl.ioctl(self.fd, KVM_GET_SREGS, state)
+        fcntl.ioctl(self.fd, K.KVM_GET_SREGS, state)
         data = _SEGMENT.pack(0, 0xFFFFFFFF, 0x18, 3, 1, 0, 1, 1, 0, 1, 0, 0, 0)
         state[:_TR] = _SEGMENT.pack(0, 0xFFFFFFFF, 0x10, 11, 1, 0, 0, 1, 1, 1, 0, 0, 0) + data * 5
         state[_TR:_LDT] = _SEGMENT.pack(tss[1], tss[2], tss[0], 11, 1, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -191,7 +167,7 @@ class Cpu:
         if leaf7[2] >> 2 & 1:
             cr4 |= CR4_UMIP
         state[_CR0 : _CR0 + 56] = _CONTROL.pack(CR0, 0, root, cr4, 0, EFER, _CONTROL.unpack_from(state, _CR0)[6])
-        fcntl.ioctl(self.fd, KVM_SET_SREGS, bytes(state))
+        fcntl.ioctl(self.fd, K.KVM_SET_SREGS, bytes(state))
         self.fsgsbase = bool(cr4 & CR4_FSGSBASE)
         self._set_xcr0()
 
@@ -200,7 +176,7 @@ class Cpu:
         for xcr0 in (wanted & self.leaf(0xD)[0], _XCR0_BASE):
             row = struct.pack("<IIIIQ", 1, 0, 0, 0, xcr0).ljust(392, b"\0")
             try:
-                fcntl.ioctl(self.fd, KVM_SET_XCRS, row)
+                fcntl.ioctl(self.fd, K.KVM_SET_XCRS, row)
             except OSError:
                 continue
             self.xcr0 = xcr0
@@ -209,7 +185,7 @@ class Cpu:
 
     def set_msrs(self, values: dict[int, int]) -> None:
         rows = b"".join([struct.pack("<IIQ", index, 0, value) for index, value in values.items()])
-        if fcntl.ioctl(self.fd, KVM_SET_MSRS, bytearray(struct.pack("<II", len(values), 0) + rows)) != len(values):
+        if fcntl.ioctl(self.fd, K.KVM_SET_MSRS, bytearray(struct.pack("<II", len(values), 0) + rows)) != len(values):
             raise HypervisorError("this KVM does not let a machine be set up for system calls")
 
     # -- a thread's own state ---------------------------------------------------------------------------------
@@ -217,38 +193,38 @@ class Cpu:
     def bases(self) -> tuple[int, int]:
         """The bases of FS and GS."""
         row = bytearray(struct.pack("<II IIQ IIQ", 2, 0, MSR_FS_BASE, 0, 0, MSR_GS_BASE, 0, 0))
-        fcntl.ioctl(self.fd, KVM_GET_MSRS, row)
+        fcntl.ioctl(self.fd, K.KVM_GET_MSRS, row)
         return int.from_bytes(row[16:24], "little"), int.from_bytes(row[32:40], "little")
 
     def set_bases(self, fs: int, gs: int) -> None:
         fcntl.ioctl(
-            self.fd, KVM_SET_MSRS, struct.pack("<II IIQ IIQ", 2, 0, MSR_FS_BASE, 0, fs, MSR_GS_BASE, 0, gs)
+            self.fd, K.KVM_SET_MSRS, struct.pack("<II IIQ IIQ", 2, 0, MSR_FS_BASE, 0, fs, MSR_GS_BASE, 0, gs)
         )
 
     def extended(self) -> bytearray:
         """The extended state: an XSAVE image in the standard format."""
         state = bytearray(XSAVE_SIZE)
-        fcntl.ioctl(self.fd, KVM_GET_XSAVE, state)
+        fcntl.ioctl(self.fd, K.KVM_GET_XSAVE, state)
         return state
 
     def set_extended(self, state: bytearray) -> None:
-        fcntl.ioctl(self.fd, KVM_SET_XSAVE, state)
+        fcntl.ioctl(self.fd, K.KVM_SET_XSAVE, state)
 
     # -- running ----------------------------------------------------------------------------------------------
 
     def run(self) -> bool:
         """Run until the trampoline halts; True. False: the tick came first, and the CPU stands somewhere."""
         try:
-            fcntl.ioctl(self.fd, KVM_RUN, 0)
+            fcntl.ioctl(self.fd, K.KVM_RUN, 0)
         except OSError as error:
             if error.errno != errno.EINTR:
                 raise HypervisorError(f"the virtual CPU stopped: {error.strerror}") from None
             signal.sigtimedwait((TICK_SIGNAL,), 0)
             return False
         reason = self._reason[0]
-        if reason == KVM_EXIT_HLT:
+        if reason == K.KVM_EXIT_HLT:
             return True
-        if reason == KVM_EXIT_IRQ_WINDOW_OPEN:
+        if reason == K.KVM_EXIT_IRQ_WINDOW_OPEN:
             return False
         raise HypervisorError(f"the virtual CPU stopped: {_SHUTDOWN.get(reason, f'exit {reason}')}")
 
@@ -257,13 +233,24 @@ class Cpu:
         ready = self._flags[_READY_FOR_INTERRUPT]
         self._flags[_REQUEST_INTERRUPT_WINDOW] = not ready
         if ready:
-            fcntl.ioctl(self.fd, KVM_INTERRUPT, struct.pack("<I", vector))
+            fcntl.ioctl(self.fd, K.KVM_INTERRUPT, struct.pack("<I", vector))
         return bool(ready)
 
     def close(self) -> None:
         while self._views:
             self._views.pop(0).release()
         self._shared.close()
+
+
+def _placed(fd: int, number: int) -> int:
+    """The descriptor at the number that the supervisor's filter knows; any other where that one is taken."""
+    try:
+        os.fstat(number)
+    except OSError:
+        os.dup2(fd, number, inheritable=False)
+        os.close(fd)
+        return number
+    return fd
 
 
 def _again(fd: int, request: int, argument: int) -> int:
@@ -279,7 +266,7 @@ def _supported(device: int) -> tuple[dict[tuple[int, int], tuple[int, int, int, 
     """What the machine's CPU may be: the registers of cpuid by leaf and sub-leaf, and the table for KVM_SET_CPUID2."""
     table = bytearray(8 + _CPUID.size * 256)
     struct.pack_into("<I", table, 0, 256)
-    fcntl.ioctl(device, KVM_GET_SUPPORTED_CPUID, table)
+    fcntl.ioctl(device, K.KVM_GET_SUPPORTED_CPUID, table)
     count = struct.unpack_from("<I", table, 0)[0]
     leaves = {}
     for number in range(count):

@@ -11,6 +11,7 @@ a call).
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -98,7 +99,6 @@ class KvmPlatform:
         self.cpu = vm.cpu()
         self.tables = PageTables(monitor, lambda: vm.renew(1))
         self.machine = Machine(self.cpu, self.tables)
-        self.strategy = selftest.examine(self.machine, self.cache)
         self.states = ExtendedState(self.cpu)
 
     # -- the contract -----------------------------------------------------------------------------------------
@@ -107,7 +107,9 @@ class KvmPlatform:
         self.events = events
 
     def start(self) -> None:
-        """Start the ticks; before the process is confined."""
+        """Run the CPU for the first time, and start the ticks; after confinement by Landlock (the host starts a thread
+        of its own in the process), and before our own filter. HypervisorError."""
+        self.strategy = selftest.examine(self.machine, self.cache)
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
 
     def poll(self, deadline: int | None) -> None:
@@ -178,9 +180,10 @@ class KvmPlatform:
         if self._closed:
             return
         self._closed = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.sigtimedwait((TICK_SIGNAL,), 0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        with contextlib.suppress(OSError):  # a confined supervisor may not, and ends
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.sigtimedwait((TICK_SIGNAL,), 0)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._watching.close()
         for name in ("cpu", "_vm"):
             made = getattr(self, name, None)

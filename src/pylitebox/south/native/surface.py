@@ -24,6 +24,7 @@ from typing import NamedTuple
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as FC
 from pylitebox.abi import futex as F
+from pylitebox.abi import kvm as K
 from pylitebox.abi import prctl as P
 from pylitebox.abi import sched as C
 from pylitebox.abi.mman import MAP_ANONYMOUS, MAP_HUGETLB, PROT_EXEC
@@ -40,6 +41,7 @@ from pylitebox.abi.seccomp import (
     SECCOMP_RET_USER_NOTIF,
     X32_SYSCALL_BIT,
 )
+from pylitebox.south.descriptors import KVM_CPU, KVM_VM
 from pylitebox.south.native.layout import KICK, STUB_BASE
 
 SIGKILL = 9
@@ -397,6 +399,31 @@ EMULATOR: tuple[Rule, ...] = (
     plain("clock_nanosleep", "the thread that ends time slices sleeps for one"),
 )
 
+_VM = between(0, KVM_VM, KVM_VM, f"the virtual machine (descriptor {KVM_VM})")
+_CPU = between(0, KVM_CPU, KVM_CPU, f"its CPU (descriptor {KVM_CPU})")
+_CPU_REQUESTS = one_of(
+    1,
+    (K.KVM_RUN, K.KVM_INTERRUPT, K.KVM_GET_MSRS, K.KVM_SET_MSRS, K.KVM_GET_XSAVE, K.KVM_SET_XSAVE),
+    "KVM_RUN, INTERRUPT, GET_MSRS, SET_MSRS, GET_XSAVE, SET_XSAVE",
+)
+_MEMORY_REQUEST = one_of(1, (K.KVM_SET_USER_MEMORY_REGION,), "KVM_SET_USER_MEMORY_REGION")
+#: What only processes of the host as guests need.
+_NO_PROCESSES = (
+    "memfd_create", "pidfd_open", "pidfd_send_signal", "process_vm_writev", "sched_setaffinity", "tgkill", "wait4",
+)  # fmt: skip
+
+#: Only with the kvm platform, whose guests are in a virtual machine of the supervisor's own.
+KVM: tuple[Rule, ...] = (
+    Rule(
+        "ioctl",
+        (Case((_CPU, _CPU_REQUESTS), ALLOW), Case((_VM, _MEMORY_REQUEST), ALLOW)),
+        _EPERM,
+        "runs the CPU, changes threads on it; takes the page tables out and in so that KVM forgets what it knows of them",
+    ),
+    plain("rt_sigtimedwait", "takes the tick that has ended a run"),
+    *(Rule(name, (), _EPERM, "there are no guest processes on the host") for name in _NO_PROCESSES),
+)
+
 #: No part of ours makes these. A supervisor that does has been taken over, and ends.
 HOSTILE: tuple[Rule, ...] = tuple(
     Rule(name, (), KILL, "never made by us")
@@ -415,6 +442,7 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     "supervisor": SUPERVISOR,
     "supervisor host-write": HOST_WRITE,
     "supervisor emulator": EMULATOR,
+    "supervisor kvm": KVM,
 }
 
 
