@@ -475,6 +475,17 @@ class PosixFile:
         except OverflowError:
             raise KernelError(E.EINVAL) from None
 
+    def read_now(self, size: int, offset: int) -> bytes:
+        """As `read_at`, and if need be by waiting: for the kernel's own accesses to mapped pages."""
+        try:
+            return self.read_at(size, offset)
+        except WouldBlock:
+            pass
+        try:
+            return os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise translated(error) from error
+
     def _read_later(self, size: int, offset: int) -> None:
         wanted = size, offset
         if wanted in self._pending:

@@ -348,7 +348,8 @@ class KvmPlatform:
         except WouldBlock:
             self._wait_for_disk(thread, page)
             return False
-        except KernelError:
+        except KernelError as error:
+            log(f"page {page:#x} cannot be made", error)
             self.lose(thread)
             return False
         return True
@@ -356,6 +357,7 @@ class KvmPlatform:
     def _wait_for_disk(self, thread: KvmThread, page: int) -> None:
         queue = getattr(thread.space.source(page), "ready", None)
         if queue is None:
+            log(f"page {page:#x} waits for nobody {thread.space.source(page)}")
             self.lose(thread)
             return
         self._leave()
