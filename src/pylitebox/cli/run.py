@@ -88,7 +88,7 @@ def add_parser(commands: Any) -> None:
     how.add_argument("--user", metavar="UID[:GID]", help="whom it runs as, inside (0:0)")
     how.add_argument("--hostname", metavar="NAME", help="the host name it sees (pylitebox)")
     how.add_argument("--timeout", metavar="SECONDS", help="end everything after this long")
-    how.add_argument("--platform", metavar="NAME", help="what runs it: native, kvm, emulator, or auto, the first that works (auto)")
+    how.add_argument("--platform", metavar="NAME", help="native, kvm, emulator, or auto, the first that works (auto)")
     how.add_argument("--memory", metavar="SIZE", help="guest memory where the platform has it in one piece (1g)")
     watch = parser.add_argument_group("watching it")
     watch.add_argument("--strace", action="store_true", help="show every system call, on stderr")

@@ -22,7 +22,8 @@ from pylitebox.kernel.log import log, send_to
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south import descriptors
 from pylitebox.south.hostfiles import PosixFile, Workers, open_tree
-from pylitebox.south.native.launch import STUB, StartError
+from pylitebox.south.native.launch import STUB
+from pylitebox.south.start import StartError
 from pylitebox.supervisor import confine, platforms, view
 from pylitebox.supervisor.control import RETRY_NS, Control, LogToClient
 from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
@@ -47,7 +48,12 @@ class Composed:
     """A sandbox, ready to run."""
 
     def __init__(
-        self, kernel: Kernel, platform: platforms.HostedPlatform, control: Control, session: Session, walls: list[confine.Wall]
+        self,
+        kernel: Kernel,
+        platform: platforms.HostedPlatform,
+        control: Control,
+        session: Session,
+        walls: list[confine.Wall],
     ) -> None:
         self.kernel = kernel
         self.platform = platform
@@ -122,8 +128,6 @@ def compose(channel: Channel, message: Message) -> Composed:
             raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
         if isinstance(error, StartError) and "doctor" not in str(error):
             raise ComposeError(f"{error} (pylitebox doctor says what this host lacks)") from error
-        if row.name == "kvm" and type(error).__name__ == "HypervisorError":
-            raise ComposeError(f"{error} (pylitebox doctor says more)") from error
         if isinstance(error, KernelError):
             raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
         raise

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 #: Platforms of the design that have no row yet.
 PLANNED: tuple[str, ...] = ()
-#: Guest memory of platforms that have it in one piece, unless another size is asked for; the host gives what is touched.
+#: Guest memory where it is in one piece, unless another size is asked for; the host gives what is touched.
 DEFAULT_MEMORY = 1 << 30
 _KVM = "/dev/kvm"
 _ACTIONS = "/proc/sys/kernel/seccomp/actions_avail"

@@ -432,7 +432,7 @@ class _Ticker:
     def busy(self, now: int, deadline: int | None) -> None:
         """A turn begins."""
         left = SLICE_S if deadline is None else (deadline - now) / 1e9
-        self._length = SLICE_S if left > SLICE_S else left if left > 0.0001 else 0.0001
+        self._length = SLICE_S if left > SLICE_S else max(0.0001, left)
         if not self._wanted.is_set():
             self._wanted.set()
 

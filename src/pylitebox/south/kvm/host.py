@@ -16,6 +16,7 @@ import struct
 
 from pylitebox.abi import kvm as K
 from pylitebox.south.descriptors import KVM_CPU, KVM_VM
+from pylitebox.south.start import StartError
 
 DEVICE = "/dev/kvm"
 _SHUTDOWN = {2: "an unknown exit", 8: "a triple fault", 9: "a failed entry", 17: "an internal error"}
@@ -50,7 +51,7 @@ _SLOT = struct.Struct("<IIQQQ")
 TICK_SIGNAL = signal.SIGALRM
 
 
-class HypervisorError(Exception):
+class HypervisorError(StartError):
     """The host's KVM cannot be used; the message is one sentence."""
 
 

@@ -1,7 +1,7 @@
 """Entering ring 3, and what came back: what is any hypervisor's, over a virtual CPU that runs until it halts.
 
-Between two runs the CPU stands at a ``hlt`` of the trampoline, and the registers of the guest's thread are partly in the
-CPU, partly on ring 0's stack. :meth:`Machine.fetch` collects them; :meth:`Machine.put` has the next run begin with
+Between two runs the CPU stands at a ``hlt`` of the trampoline, and the registers of the guest's thread are partly in
+the CPU, partly on ring 0's stack. :meth:`Machine.fetch` collects them; :meth:`Machine.put` has the next run begin with
 others. :meth:`Machine.result` is the short way from a call back into the guest.
 
 How SYSCALL arrives is found out by :func:`pylitebox.south.kvm.selftest.examine`: at LSTAR, or, where ring 3 and ring 0

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ
 from pylitebox.abi.mman import PAGE_SIZE
+from pylitebox.abi.signal import SIGSEGV
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.log import log
 from pylitebox.south import faults, watching
@@ -41,6 +42,7 @@ from pylitebox.south.kvm.machine import (
 from pylitebox.south.kvm.tables import PageTables
 from pylitebox.south.kvm.thread import NR_RT_SIGRETURN, KvmContext, KvmProcess, KvmThread
 from pylitebox.south.paging import Fault, PageCache, PagedBuffer, PagedSpace, PhysicalMemory
+from pylitebox.south.paging.space import SEGV_MAPERR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,7 +341,7 @@ class KvmPlatform:
         thread.process.faults += 1
         try:
             if address > USER_END:
-                raise Fault(faults.SIGSEGV, faults.SEGV_MAPERR)
+                raise Fault(SIGSEGV, SEGV_MAPERR)
             if not space.table.get(page, 0) & need:
                 space.touch(page, need)
             self.tables.show(space, page)

@@ -2,8 +2,8 @@
 
 A thread's registers are in the machine while it is the last one that ran (``platform.current``), else in ``gregs``. Its
 extended state and segment bases stay in the CPU until another thread needs it (``platform.owner``). ``mode`` says what
-the thread does: empty (no program yet), ready (in the platform's queue), running, parked (in a call, or until a disk has
-read a page), held (at a safe point, by the kernel), dead.
+the thread does: empty (no program yet), ready (in the platform's queue), running, parked (in a call, or until a disk
+has read a page), held (at a safe point, by the kernel), dead.
 """
 
 from __future__ import annotations

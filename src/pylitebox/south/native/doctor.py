@@ -27,7 +27,8 @@ from pylitebox.abi.seccomp import (
     SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP,
 )
 from pylitebox.south.native.bpf import Program
-from pylitebox.south.native.launch import StartError, launch, stub_path
+from pylitebox.south.native.launch import launch, stub_path
+from pylitebox.south.start import StartError
 
 _OLDEST = (5, 19)
 

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from pylitebox.south.native import filters, surface
+from pylitebox.south.start import StartError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +25,6 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 
 #: The stub program that was built with the package.
 STUB = os.path.join(os.path.dirname(__file__), "stub")
-
-
-class StartError(Exception):
-    """The native platform cannot start here; the message says why and what to do."""
 
 
 class NamespacesRefused(StartError):

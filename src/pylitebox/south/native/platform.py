@@ -23,7 +23,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.log import log
 from pylitebox.south.native.buffers import Memfd
 from pylitebox.south.native.context import RAX, SignalContext, registers
-from pylitebox.south.native.launch import Launch, NamespacesRefused, StartError, auxiliary_vector, initial_stack, launch
+from pylitebox.south.native.launch import Launch, NamespacesRefused, auxiliary_vector, initial_stack, launch
 from pylitebox.south.native.layout import (
     BLOCK_HEAD,
     CLONE_FAILED,
@@ -49,6 +49,7 @@ from pylitebox.south.native.memory import NativeMemory
 from pylitebox.south.native.notify import Listener
 from pylitebox.south.native.placement import Placement
 from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, result_register, shares_actions
+from pylitebox.south.start import StartError
 
 if TYPE_CHECKING:
     from pylitebox.kernel.platform import GuestEvents, GuestThread
