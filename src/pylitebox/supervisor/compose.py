@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.platform import HostDirectory
-    from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.emulator.platform import EmulatorPlatform
+    from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.native.platform import NativePlatform
 
     HostedPlatform = NativePlatform | EmulatorPlatform
