@@ -11,6 +11,7 @@ checkout and the interpreter may be root's alone.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -161,6 +162,11 @@ def publish(directory: Path) -> tuple[Path, str]:
     """Copy the package where every user can read it; returns its parent and an interpreter for every user."""
     source = Path(pylitebox.__file__).parent
     shutil.copytree(source, directory / "pylitebox", ignore=shutil.ignore_patterns("__pycache__"))
+    emulator = importlib.util.find_spec("unicorn")
+    if emulator is not None and emulator.origin is not None:
+        shutil.copytree(
+            Path(emulator.origin).parent, directory / "unicorn", ignore=shutil.ignore_patterns("__pycache__", "*.a")
+        )
     for path in [directory, *directory.rglob("*")]:
         path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     return directory, _public_interpreter()

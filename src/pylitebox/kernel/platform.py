@@ -261,12 +261,15 @@ class ManagedThread(GuestThread, Protocol):
     except that of a thread from ``new_process`` that is killed before it was bound to a task.
     """
 
-    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it.
-    space: AddressSpace
     #: The bases of the segments FS and GS (arch_prctl(2)); a new program's are 0, a clone's its parent's unless
     #: CLONE_SETTLS says another.
     fs_base: int
     gs_base: int
+
+    @property
+    def space(self) -> AddressSpace:
+        """The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it."""
+        ...
 
 
 class Map:
@@ -450,7 +453,8 @@ class GuestEvents(Protocol):
     """What a platform tells the North (implemented by ``north/linux``). None of these raises."""
 
     #: What the kernel will do when ``poll`` returns; as long as it is empty, a platform may serve more calls before.
-    work: Sized
+    @property
+    def work(self) -> Sized: ...
 
     def syscall(self, task: Task, number: int, args: tuple[int, int, int, int, int, int]) -> int | None:
         """A guest thread made a system call; its result, or None if it is finished later by the kernel

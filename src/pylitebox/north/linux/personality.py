@@ -34,6 +34,8 @@ from pylitebox.north.linux import table
 from pylitebox.north.linux.x86_64 import sigframe
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.platform import MachineContext
     from pylitebox.kernel.task import Task
@@ -112,7 +114,7 @@ class Personality:
         rows = table.numbers(managed=kernel.new_space is not None)
         self.entries = Entries(rows, kernel.counters.unimplemented)
         self._start = kernel.scheduler.start
-        self.work = kernel.scheduler.ready
+        self.work: Sized = kernel.scheduler.ready
 
     # -- calls ------------------------------------------------------------------------------------------------
 

@@ -248,8 +248,7 @@ class Engine:
     def _boot(self, base: int) -> None:
         """Enter ring 3 with the code of one frame, which is cleared again; the state that it leaves is every start's."""
         lib, handle = self._lib, self._pointer
-        frame = (ctypes.c_char * 4096).from_address(base + 4096)
-        frame[: len(_BOOT)] = _BOOT
+        ctypes.memmove(base + 4096, _BOOT, len(_BOOT))
         for number, value in ((_MSR_STAR, _STAR), (_MSR_EFER, 0xD00 | _EFER_SCE)):
             lib.uc_reg_write(handle, MSR, ctypes.byref(_Msr(number, value)))
         for register, value in (
@@ -266,7 +265,7 @@ class Engine:
         fill, self._fill = self._fill, _boot_fill
         self._check(self._run(handle, 4096, 0, 0, 0), "started")
         self._syscall, self._fill = serve, fill
-        frame[: len(_BOOT)] = bytes(len(_BOOT))
+        ctypes.memset(base + 4096, 0, len(_BOOT))
         for register in (RCX, R11, RIP):
             lib.uc_reg_write(handle, register, ctypes.byref(ctypes.c_uint64(0)))
         self.flush_code()
@@ -339,10 +338,8 @@ class Engine:
         self._lib.uc_context_reg_write_batch(context, registers.ids, registers.places, registers.count)
 
     def close(self) -> None:
-        if self.handle:
-            self.free(self._initial)
-            self._lib.uc_close(self.handle)
-            self.handle = self._pointer = ctypes.c_void_p()
+        self.free(self._initial)
+        self._lib.uc_close(self.handle)
 
 
 def _boot_fill(address: int, what: int) -> int:

@@ -212,7 +212,9 @@ class EmulatorPlatform:
                 if not self._run(thread, task):
                     break
         finally:
-            thread.process.cpu_ns += time.monotonic_ns() - now
+            used = time.monotonic_ns() - now
+            thread.cpu_ns += used
+            thread.process.cpu_ns += used
         if thread.mode == "running":
             self.enqueue(thread)
 
@@ -372,8 +374,11 @@ class EmulatorPlatform:
         page, need = address >> 12, _NEED[what]
         entry = self._table.get(page, 0)
         if not entry & need:
-            space = self._space
+            space, thread = self._space, self.current
             assert space is not None
+            assert thread is not None
+            thread.faults += 1
+            thread.process.faults += 1
             try:
                 entry = space.touch(page, need)
             except Fault as fault:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
-from pylitebox.kernel.platform import Area, Map, Unmap
+from pylitebox.kernel.platform import Area, Map, Unmap, Usage
 from pylitebox.south.emulator import engine as e
 from pylitebox.south.emulator.engine import Registers
 
@@ -36,11 +37,12 @@ _STACK = Registers(e.RSP)
 class EmulatorProcess:
     """Threads that end together."""
 
-    __slots__ = ("cpu_ns", "threads")
+    __slots__ = ("cpu_ns", "faults", "threads")
 
     def __init__(self) -> None:
         self.threads: set[EmulatorThread] = set()
         self.cpu_ns = 0
+        self.faults = 0  # pages that were made when they were touched
 
 
 class EmulatorThread:
@@ -49,6 +51,8 @@ class EmulatorThread:
     __slots__ = (
         "args",
         "blocked",
+        "cpu_ns",
+        "faults",
         "fresh",
         "held",
         "kick_wanted",
@@ -69,6 +73,7 @@ class EmulatorThread:
         self.space = space
         self.task: Task | None = None
         self.blocked = 0
+        self.cpu_ns = self.faults = 0
         self.mode = "empty"
         self.state = platform.new_state()
         self.kick_wanted = False
@@ -155,10 +160,17 @@ class EmulatorThread:
     def stack_pointer(self) -> int:
         return self._get(_STACK)
 
-    def cpu_time(self) -> int:
-        return self.process.cpu_ns
+    def cpu_time(self, *, alone: bool = False) -> int:
+        return self.cpu_ns if alone else self.process.cpu_ns
 
-    def areas(self) -> list[Area]:
+    def usage(self, *, alone: bool = False) -> Usage:
+        used = self if alone else self.process
+        return Usage(user=used.cpu_ns, minor_faults=used.faults, resident=len(self.space.table) * PAGE_SIZE)
+
+    def asleep(self) -> bool:
+        return False
+
+    def areas(self, *, detailed: bool = False) -> list[Area]:
         return []
 
     @property

@@ -94,6 +94,7 @@ class _Events:
         self.clone_failed = outer.clone_failed
         self.vfork_wait = outer.vfork_wait
         self.lost = outer.lost
+        self.work = outer.work
 
     def safe_point(self, task: Task, context: MachineContext) -> bool:
         return self._outer.safe_point(task, context)

@@ -32,6 +32,10 @@ class PagedBuffer:
         self._handles += 1
         return self
 
+    @property
+    def users(self) -> int:
+        return self._handles
+
     def size(self) -> int:
         return self.pages.size
 
