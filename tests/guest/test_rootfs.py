@@ -143,6 +143,16 @@ def test_an_archive_that_only_the_caller_may_read(runner: Runner, busybox_tar: P
     assert sh(runner, private, "echo works") == "works\n"
 
 
+def test_watching_a_root(runner: Runner, busybox_tar: Path, place: Path) -> None:
+    packed = place / "watched.tar.gz"
+    packed.write_bytes(gzip.compress(busybox_tar.read_bytes()))
+    outcome = runner.run(["/bin/busybox", "true"], f"--rootfs={packed}", "--strace", "--summary")
+    assert outcome.status == 0
+    trace, _, summary = outcome.stderr.partition("exit_group(0")
+    assert "getuid()" in trace
+    assert summary.rstrip().endswith("total")
+
+
 def _set_id(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.mode, info.uid = 0o4755, 0
     return info

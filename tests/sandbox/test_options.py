@@ -11,6 +11,7 @@ from pylitebox.sandbox.errors import OptionError
 from pylitebox.sandbox.options import (
     Mount,
     Options,
+    own_path,
     parse_assignment,
     parse_size,
     parse_timeout,
@@ -56,6 +57,14 @@ def test_wrong_mounts(text):
 )
 def test_a_drive_belongs_to_the_host_path(text, parts):
     assert split_mount(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("host", "guest"),
+    [("/a/b", "/a/b"), (r"C:\dir\x", "/c/dir/x"), ("d:/x", "/d/x"), (r"\\server\share", "/server/share")],
+)
+def test_a_workspaces_own_path(host, guest):
+    assert own_path(host) == guest
 
 
 def test_a_rootfs_is_opened_as_what_it_is(tmp_path):

@@ -69,7 +69,7 @@ class Mount:
         if not path:
             raise OptionError("the workspace is an empty path")
         real = host_path(path, os.path.realpath)
-        return cls(real, real, mode)
+        return cls(real, own_path(real), mode)
 
     def open(self) -> int:
         """An O_PATH descriptor of the host directory; OptionError if there is none."""
@@ -191,6 +191,15 @@ def host_path(path: str, absolute: Callable[[str], str] = os.path.abspath) -> st
         return absolute(os.path.expanduser(path))
     except FileNotFoundError:
         raise OptionError(f"{path} is relative to a current directory that does not exist any more") from None
+
+
+def own_path(host: str) -> str:
+    """The guest path that is a host path's own: itself, or for a Windows path what a POSIX shell there calls it
+    (``/c/dir`` for ``C:\\dir``)."""
+    if host.startswith("/"):
+        return host
+    drive, colon, rest = host.partition(":")
+    return "/" + ((drive.lower() + rest) if colon else host).replace("\\", "/").lstrip("/")
 
 
 def split_mount(text: str) -> list[str]:

@@ -83,9 +83,9 @@ def compose(channel: Channel, message: Message) -> Composed:
     """The sandbox that the client's first request describes."""
     if message.text("op") != "configure":
         raise ProtocolError("the first request is not configure")
-    row = platforms.choose(message.text("platform"))
     if os.uname().release.endswith("-pylitebox"):
         raise ComposeError("this is a sandbox of pylitebox already, and its kernel cannot hold another one")
+    row = platforms.choose(message.text("platform"))
     _observers(message)
     plan = _Plan(message)
     # a trace shows every call, so none is answered before the kernel sees it

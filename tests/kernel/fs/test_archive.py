@@ -178,6 +178,23 @@ def test_fractions_of_seconds_and_times_before_1970():
 def test_global_records_hold_until_a_members_own():
     t = tree(archive(member("a"), member("b", pax_headers={"uid": "7"}), pax_headers={"uid": "5", "comment": "x"}))
     assert (stat(t, b"/a").uid, stat(t, b"/b").uid) == (5, 7)
+    first = archive(member("a"), member("b"), pax_headers={"uid": "5"})
+    first = first[: first.rfind(b"ustar") // 512 * 512 + 512]
+    t = tree(first + archive(member("c"), pax_headers={"uid": "6"}))
+    assert [stat(t, name).uid for name in (b"/a", b"/b", b"/c")] == [5, 5, 6]
+
+
+def test_an_extended_header_without_its_member():
+    whole = archive(member("a", pax_headers={"comment": "x"}))
+    with pytest.raises(ArchiveError, match="cut off behind an extended header"):
+        index_of(whole[:1024] + bytes(1024))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=512, max_size=512))
+def test_sums(block):
+    assert tar._sum(block) == sum(block) % 65535
+    assert tar._sum(b"\xff" * 512) == 512 * 255 % 65535
 
 
 def test_extended_attributes_through_the_layer():

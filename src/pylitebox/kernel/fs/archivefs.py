@@ -49,6 +49,8 @@ MAX_LINKS_FOLLOWED, MAX_STEPS = 40, 1 << 22
 _REMEMBERED, _ATTRIBUTE_COST = 4096, 128
 #: Copies of mapped files that are kept, and the most data that is copied for one.
 MAX_KEPT, MAX_BUFFERS, MAX_MAPPED = 256 << 20, 256, 1 << 30
+#: Copies that wait for the disk; one more, and the oldest begins anew.
+MAX_UNFINISHED = 16
 #: Bytes that are read at once: of a sparse file, and to copy one.
 MAX_READ, _COPY = 64 << 20, 1 << 20
 #: The extended attributes that are shown.
@@ -439,7 +441,7 @@ class ArchiveFs(FileSystem):
             raise
         if done < inode.size:
             self._unfinished[inode.number] = (buffer, done)
-            if len(self._unfinished) > MAX_BUFFERS:
+            if len(self._unfinished) > MAX_UNFINISHED:
                 self._unfinished.popitem(last=False)[1][0].close()
             raise WouldBlock
         self._buffers[inode.number] = buffer

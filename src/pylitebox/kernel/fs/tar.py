@@ -34,6 +34,7 @@ _NO_ID = (1 << 32) - 1
 #: name mode uid gid size mtime chksum typeflag linkname magic+version uname gname devmajor devminor prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS = bytes(BLOCK)
+_EVEN = int.from_bytes(b"\xff\0" * (BLOCK // 2), "little")
 _KINDS = {b"2": S_IFLNK, b"3": S_IFCHR, b"4": S_IFBLK, b"5": S_IFDIR, b"6": S_IFIFO, b"D": S_IFDIR}
 
 #: A piece of a sparse file: where it is in the file, how long it is, where its bytes are in the archive.
@@ -102,8 +103,10 @@ class Tar:
                     sparse_keys += more
                 offset += _blocks(size)
                 continue
-            member, offset = self._member(fields, block, offset, {**self._global, **extended}, sparse_keys)
-            extended, sparse_keys, together = {}, [], 0
+            known = {**self._global, **extended} if self._global else extended
+            member, offset = self._member(fields, block, offset, known, sparse_keys)
+            if together:
+                extended, sparse_keys, together = {}, [], 0
             if member is not None:
                 yield member
         if extended:
@@ -149,7 +152,8 @@ class Tar:
             member.rdev = makedev(_number(fields[12]) & 0xFFFFFFFF, _number(fields[13]) & 0xFFFFFFFF)
         elif mode == S_IFREG:
             offset = self._sparse(member, kind, block, extended, sparse_keys)
-        member.xattrs = _attributes(extended)
+        if extended:
+            member.xattrs = _attributes(extended)
         return member, offset + _blocks(data_size) if kind != b"S" else offset
 
     def _sparse(
@@ -249,11 +253,18 @@ def _checked(block: bytes, offset: int) -> tuple[bytes, ...]:
     fields = _HEADER.unpack(block)
     digits = fields[6].strip(b"\0 ")
     wanted = int(digits, 8) if digits.isdigit() and not (b"8" in digits or b"9" in digits) else -1
-    if sum(block) - sum(fields[6]) + 256 != wanted:
+    if (_sum(block) - sum(fields[6]) + 256 - wanted) % 65535 or wanted < 0:
         signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 256
         if signed != wanted:  # as old tars summed
             raise ArchiveError(f"has a damaged header at byte {offset}" if offset else "is no tar archive")
     return fields
+
+
+def _sum(block: bytes) -> int:
+    """The sum of the bytes modulo 65535, in a quarter of the time that ``sum`` takes: the even and the odd bytes are
+    added as one large number each, and the digits of that to the base 65536 by the modulo."""
+    number = int.from_bytes(block, "little")
+    return ((number & _EVEN) + (number >> 8 & _EVEN)) % 65535
 
 
 def _number(field: bytes) -> int:
