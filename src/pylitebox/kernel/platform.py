@@ -61,9 +61,10 @@ class AddressSpace(Protocol):
     si_addr is the address of the access. On x86-64 what may be written or executed may be read, too. A page that
     cannot be made when it is touched, for lack of memory, ends the process (:meth:`GuestEvents.lost`).
 
-    Sources: the kernel keeps a source open for as long as it is mapped anywhere, and passes the same object for the
-    same content, so a platform may keep what it knows of a content by the object, and needs no handle of its own. All
-    mappings of one source show the same bytes, as do its ``read_at`` and ``write_at``; only a page that was written to
+    Sources: the kernel keeps a source open for as long as it is mapped anywhere, so a platform needs no handle of its
+    own, and may keep what it knows of a content by :meth:`MapSource.key`: until the last mapping of a key is gone it
+    means that content, whose mappings have at most two handles, one that is written through and one that is not. All
+    mappings of one content show the same bytes, as do its ``read_at`` and ``write_at``; only a page that was written to
     through a private mapping is that address space's own. Where a source must wait for its disk (WouldBlock), the
     platform waits: it parks the thread whose access it was, or, for an access of the kernel's, reads on at once.
     """
@@ -260,7 +261,7 @@ class ManagedThread(GuestThread, Protocol):
     except that of a thread from ``new_process`` that is killed before it was bound to a task.
     """
 
-    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's (CLONE_VM) or a fork.
+    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it.
     space: AddressSpace
     #: The bases of the segments FS and GS (arch_prctl(2)); a new program's are 0, a clone's its parent's unless
     #: CLONE_SETTLS says another.
