@@ -64,9 +64,10 @@ class AddressSpace(Protocol):
     Sources: the kernel keeps a source open for as long as it is mapped anywhere, so a platform needs no handle of its
     own, and may keep what it knows of a content by :meth:`MapSource.key`: until the last mapping of a key is gone it
     means that content, whose mappings have at most two handles, one that is written through and one that is not. All
-    mappings of one content show the same bytes, as do its ``read_at`` and ``write_at``; only a page that was written to
-    through a private mapping is that address space's own. Where a source must wait for its disk (WouldBlock), the
-    platform waits: it parks the thread whose access it was, or, for an access of the kernel's, reads on at once.
+    mappings of one content show the same bytes, as do its ``read_at`` and ``write_at``. Only a page that was written
+    to through a private mapping is that address space's own, until the content is cut off before it: ``truncate``
+    takes what lies behind the new end from all. Where a source must wait for its disk (WouldBlock), the platform
+    waits: it parks the thread whose access it was, or, for an access of the kernel's, reads on at once.
     """
 
     @property
@@ -261,15 +262,12 @@ class ManagedThread(GuestThread, Protocol):
     except that of a thread from ``new_process`` that is killed before it was bound to a task.
     """
 
+    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it.
+    space: AddressSpace
     #: The bases of the segments FS and GS (arch_prctl(2)); a new program's are 0, a clone's its parent's unless
     #: CLONE_SETTLS says another.
     fs_base: int
     gs_base: int
-
-    @property
-    def space(self) -> AddressSpace:
-        """The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it."""
-        ...
 
 
 class Map:

@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 _NOTED = frozenset(
     (
         mm.MADV_NORMAL, mm.MADV_RANDOM, mm.MADV_SEQUENTIAL, mm.MADV_WILLNEED, mm.MADV_MERGEABLE, mm.MADV_UNMERGEABLE,
-        mm.MADV_HUGEPAGE, mm.MADV_NOHUGEPAGE, mm.MADV_DONTDUMP, mm.MADV_DODUMP, mm.MADV_COLD, mm.MADV_PAGEOUT,
+        mm.MADV_HUGEPAGE, mm.MADV_NOHUGEPAGE, mm.MADV_DONTDUMP, mm.MADV_DODUMP,
     )
 )  # fmt: skip
+
+
+def _cool(space: Space, part: Region) -> None:
+    """Pages may be taken out; not doing so is as good."""
+    if part.locked:
+        raise KernelError(E.EINVAL)
 
 
 def _discard(space: Space, part: Region) -> None:
@@ -72,11 +78,12 @@ def _mark(**marks: bool) -> Callable[[Space, Region], None]:
 
 
 def _populate(needed: int) -> Callable[[Space, Region], None]:
-    """Pages are made when they are touched; what matters is whether they might be."""
+    """Pages are made when they are touched; what matters is whether they might be: EFAULT behind the end of a file."""
 
     def apply(space: Space, part: Region) -> None:
         if not part.prot & needed:
             raise KernelError(E.EINVAL)
+        space.pages.memory.read(part.end - 1, 1)
 
     return apply
 
@@ -85,6 +92,8 @@ _FOLLOWED: dict[int, Callable[[Space, Region], None]] = {
     mm.MADV_DONTNEED: _discard,
     mm.MADV_DONTNEED_LOCKED: _discard_locked,
     mm.MADV_FREE: _free,
+    mm.MADV_COLD: _cool,
+    mm.MADV_PAGEOUT: _cool,
     mm.MADV_REMOVE: _remove,
     mm.MADV_DONTFORK: _mark(dontfork=True),
     mm.MADV_DOFORK: _mark(dontfork=False),

@@ -1,7 +1,4 @@
-"""mremap(2) (mm/mremap.c).
-
-Missing: moving several areas in one call, which Linux can since 6.17 (EFAULT, as before).
-"""
+"""mremap(2) (mm/mremap.c): shrink, grow, move; several areas may be moved in one call, as in Linux 6.17."""
 
 from __future__ import annotations
 
@@ -23,11 +20,29 @@ def mremap(task: Task, space: Space, old: int, old_size: int, new_size: int, fla
     """The new address. EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM."""
     old_size, new_size = _whole(old_size), _whole(new_size)
     _check(old, old_size, new_size, flags, new)
+    if not flags & mm.MREMAP_FIXED or old_size != new_size:
+        return _remap(task, space, old, old_size, new_size, flags, new)
+    result, at = None, old
+    for part in space.areas.cut(old, old + old_size):
+        if result is None and part.start != old:
+            break
+        new += part.start - at
+        moved = _remap(task, space, part.start, part.size, part.size, flags, new)
+        result = moved if result is None else result
+        at, new = part.end, new + part.size
+    if result is None:
+        raise KernelError(E.EFAULT)
+    return result
+
+
+def _remap(task: Task, space: Space, old: int, old_size: int, new_size: int, flags: int, new: int) -> int:
+    """Within one area."""
     area = space.areas.find(old)
     if area is None:
         raise KernelError(E.EFAULT)
-    if not flags & (mm.MREMAP_FIXED | mm.MREMAP_DONTUNMAP) and new_size < old_size:
-        space.unmap(old + new_size, old_size - new_size)
+    if not flags & (mm.MREMAP_FIXED | mm.MREMAP_DONTUNMAP) and new_size <= old_size:
+        if new_size < old_size:
+            space.unmap(old + new_size, old_size - new_size)
         return old
     if not old_size and not area.shared:
         raise KernelError(E.EINVAL)
@@ -36,8 +51,6 @@ def mremap(task: Task, space: Space, old: int, old_size: int, new_size: int, fla
             raise KernelError(E.EFAULT)
     elif old_size > area.end - old:
         raise KernelError(E.EFAULT)
-    if new_size == old_size and not flags & (mm.MREMAP_FIXED | mm.MREMAP_DONTUNMAP):
-        return old
     grown = max(new_size - old_size, 0)
     if grown and area.backing is not None and area.place(old) + new_size >= 1 << 63:
         raise KernelError(E.EINVAL)
@@ -91,6 +104,10 @@ def _move(space: Space, area: Region, source: tuple[int, int], new_size: int, fl
         space.fixed_place(new, new_size)
         if space.areas.within(new, new + new_size):
             space.unmap(new, new_size)
+            found = space.areas.find(old)
+            if found is None:
+                raise KernelError(E.EFAULT)
+            area = found
     else:
         new = space.find_place(new if flags & mm.MREMAP_DONTUNMAP else 0, new_size)
     if moved < old_size:
@@ -105,15 +122,14 @@ def _move(space: Space, area: Region, source: tuple[int, int], new_size: int, fl
             raise
     copy = area.part(old, old + new_size)
     copy.start, copy.end = new, new + new_size
+    space.areas.replace(new, new + new_size, [copy])
     if flags & mm.MREMAP_DONTUNMAP:
         left = area.part(old, old + moved)
         space.show(left, old, moved)
-        copy.locked = area.locked
         left.locked = False
         space.areas.replace(old, old + moved, [left])
     elif moved:
         space.areas.replace(old, old + moved)
-    space.areas.replace(new, new + new_size, [copy])
     return new
 
 

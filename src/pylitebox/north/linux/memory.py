@@ -110,9 +110,7 @@ def mprotect(task: Task, address: Address, length: Size, prot: Prot) -> Result:
     raise KernelError(E.ENOSYS)
 
 
-@syscall(
-    "mremap", x86_64=25, aarch64=216, support=Partial("several areas at once (emulator, kvm): EFAULT"), native="always"
-)
+@syscall("mremap", x86_64=25, aarch64=216, support=Full, test="test_memory_random", native="always")
 def mremap(task: Task, old: Address, old_size: Size, new_size: Size, flags: UInt, new: Address) -> Result:
     raise KernelError(E.ENOSYS)
 

@@ -23,6 +23,7 @@ from pylitebox.abi.mman import (
 from pylitebox.abi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.platform import Area, Map, MapSource, Unmap
+from pylitebox.south.mock.host import MockBuffer
 
 #: Where mappings go that are given no address: apart from where a kernel puts them.
 MMAP_BASE = 0x300000000000
@@ -108,6 +109,7 @@ class MockMemory:
         size = page_up(size)
         address = address or self.pick(size)
         self.unmap(address, size)
+        _note(content, self)
         self._areas.append(MockArea(address, address + size, prot, content, offset, shared=shared))
         self._areas.sort(key=lambda area: area.start)
         return address
@@ -181,6 +183,13 @@ class MockMemory:
         for page in [p for p in self._pages if address <= p < address + size]:
             del self._pages[page]
 
+    def cut(self, key: tuple[int, int], size: int) -> None:
+        """A content has been truncated: copies of what lay behind its end are gone."""
+        for area in self._areas:
+            if area.content is not None and area.content.key() == key:
+                first = max(area.start, area.start + page_up(size) - area.offset)
+                self.forget(first, area.end - first)
+
     def resident(self, address: int, size: int) -> bytes:
         pages = range(address, address + size, PAGE_SIZE)
         return bytes(p in self._pages or self._area(p).content is not None for p in pages)
@@ -190,6 +199,8 @@ class MockMemory:
         child._areas = [area.part(area.start, area.end) for area in self._areas]
         child._pages = {address: bytearray(page) for address, page in self._pages.items()}
         child._next = self._next
+        for area in child._areas:
+            _note(area.content, child)
         return child
 
     def areas(self) -> list[Area]:
@@ -284,6 +295,11 @@ class MockMemory:
             parts.append(part)
             address += len(part)
         return b"".join(parts)
+
+
+def _note(content: Content | None, memory: MockMemory) -> None:
+    if isinstance(content, MockBuffer):
+        content.mappers.add(memory)
 
 
 class MockAddressSpace:
