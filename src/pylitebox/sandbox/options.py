@@ -87,8 +87,8 @@ class Options:
     """See :class:`pylitebox.Sandbox` for what each means."""
 
     __slots__ = (
-        "cwd", "env", "gid", "hostname", "memory", "mounts", "platform", "python", "rootfs", "summary", "tmpfs", "trace",
-        "uid",
+        "cwd", "env", "gid", "hostname", "memory", "mounts", "platform", "python", "rootfs", "summary", "tmpfs",
+        "trace", "uid",
     )  # fmt: skip
 
     def __init__(
