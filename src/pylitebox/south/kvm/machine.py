@@ -104,11 +104,10 @@ class Machine:
 
     def _prepare(self) -> None:
         """Have the next run begin with page tables and registers as they should be."""
-        gregs, self._next = self._next, None
-        if gregs is None:
-            gregs = self.fetch()
         assert self.space is not None
+        gregs = self.fetch()
         root = self.tables.root(self.space)
+        self._next = None
         end, more = self.tables.journal()
         while more:
             self._enter(end, 0, _HALT)
@@ -119,6 +118,13 @@ class Machine:
         frame = (*_pops(gregs), gregs[G_RIP], tr.USER_CODE, flags, gregs[G_RSP], tr.USER_DATA)
         self._enter(end, root if reload else 0, frame)
         self._root, self._entered = root, self.space
+
+    def park(self) -> None:
+        """Leave every root but the kernel's: the others may go. The registers are kept for the next run."""
+        self._next = self.fetch()
+        self._enter(tr.JOURNAL, self.tables.kernel_root, _HALT)
+        self._run()
+        self._root, self._entered = self.tables.kernel_root, None
 
     def _enter(self, end: int, root: int, frame: tuple[int, ...]) -> None:
         _FRAME.pack_into(self._stack, _IN_STACK, *frame)

@@ -99,9 +99,13 @@ class KvmPlatform:
         monitor = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         vm.add_memory(tables.PHYSICAL, monitor)
         self.cpu = vm.cpu()
-        self.tables = PageTables(monitor, lambda: vm.renew(1))
+        self.tables = PageTables(monitor, self._forget)
         self.machine = Machine(self.cpu, self.tables)
         self.states = ExtendedState(self.cpu)
+
+    def _forget(self) -> None:
+        self.machine.park()
+        self._vm.renew(1)
 
     # -- the contract -----------------------------------------------------------------------------------------
 

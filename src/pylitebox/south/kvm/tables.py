@@ -70,7 +70,8 @@ class _Tables:
 
 
 class PageTables:
-    """``memory`` is the monitor's, which the machine has at PHYSICAL."""
+    """``memory`` is the monitor's, which the machine has at PHYSICAL. ``forget``: have the CPU leave all roots but the
+    kernel's, and KVM drop what it knows of every table."""
 
     def __init__(self, memory: mmap.mmap, forget: Callable[[], None]) -> None:
         self.trampoline = tr.assemble()
@@ -243,7 +244,7 @@ class PageTables:
         if len(self._used) < _LEVELS:
             for space in list(self._of):
                 self._drop(space)
-        self.forget()
+        self.forget()  # the CPU is on no root of these
         self._rows.clear()  # they are about tables whose shadows are gone: written below, or not in use
         self._reload = self.changed = True
         for page in self._used:
