@@ -20,7 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ
-from pylitebox.abi.mman import PAGE_SIZE
+from pylitebox.abi.mman import PAGE_SIZE, PROT_WRITE
 from pylitebox.abi.signal import SIGSEGV
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.log import log
@@ -59,6 +59,8 @@ TICK_S = 0.01
 _PATIENCE = 16
 #: How often descriptors are looked at while guests run, ns.
 _LOOK_NS = 1_000_000
+#: Pages that are made at a time where a guest writes to new memory: a fault costs more than they do.
+_AHEAD = 8
 #: What a signal frame takes beside the extended state, alignment included (AT_MINSIGSTKSZ).
 _FRAME_ROOM = 768
 _MASK = (1 << 64) - 1
@@ -348,6 +350,8 @@ class KvmPlatform:
                 raise Fault(SIGSEGV, SEGV_MAPERR)
             if not space.table.get(page, 0) & need:
                 space.touch(page, need)
+                if need == PROT_WRITE:
+                    space.ahead(page, _AHEAD)
             self.tables.show(space, page)
         except Fault as fault:
             return self._fault(thread, task, faults.page_fault(fault.signo, fault.code, address, error))

@@ -40,7 +40,7 @@ _ROOT, _PDPT, _PD, _PT, _WINDOW_PD = range(_FIXED, _FIXED + 5)
 _FIRST = _FIXED + 5
 #: The window shows so much at the most.
 MAX_SIZE = 1 << 30
-#: Entries that are shown along with one that was asked for, if they are there anyway.
+#: Entries that are shown along with one that was asked for, if they are there anyway; a new table shows all its.
 _AROUND = 16
 #: Changes of one space at a time beyond which it gets new tables instead.
 _FEW = 48
@@ -118,10 +118,11 @@ class PageTables:
         self._reserve()
         tables = self._tables(space)
         leaf = tables.leaves.get(page >> 9)
+        around = _AROUND
         if leaf is None:
-            leaf = self._leaf(tables, page)
-        first = page & -_AROUND
-        for at in range(first, first + _AROUND):
+            leaf, around = self._leaf(tables, page), 512
+        first = page & -around
+        for at in range(first, first + around):
             entry = table.get(at)
             if entry is not None:
                 index = leaf + (at & 511)

@@ -56,6 +56,11 @@ class PhysicalMemory:
         return len(self.counts) - len(self._free) - len(self._retired)
 
     @property
+    def available(self) -> int:
+        """Frames that can be had without taking any back."""
+        return self.frames - len(self.counts) + len(self._free)
+
+    @property
     def retired(self) -> int:
         """Frames that are free once :meth:`settle` was called."""
         return len(self._retired)

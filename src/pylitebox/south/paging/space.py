@@ -119,6 +119,20 @@ class PagedSpace:
             entry = self._make_writable(page, region, entry)
         return entry
 
+    def ahead(self, page: int, count: int) -> None:
+        """Make the private anonymous pages of the block of ``count`` that ``page`` lies in, as it was written to, if it is
+        one of them: for platforms where a fault costs more than a page."""
+        region = self._find(page)
+        if region is None or region.content is not None or not region.rights & PROT_WRITE:
+            return
+        first = page & -count
+        physical, table = self.physical, self.table
+        for at in range(max(first, region.start), min(first + count, region.end)):
+            if at not in table:
+                if physical.available < count or physical.entries >= physical.max_entries:
+                    return
+                self._make(at, region, PROT_WRITE, now=True)
+
     def source(self, page: int) -> MapSource | None:
         """What the page's content waits for."""
         region = self._find(page)
