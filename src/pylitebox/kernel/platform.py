@@ -268,7 +268,7 @@ class ManagedThread(GuestThread, Protocol):
 
     @property
     def space(self) -> AddressSpace:
-        """The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it."""
+        """The one that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it."""
         ...
 
 
