@@ -21,7 +21,11 @@ ALLOWED = {
     "kernel": {"kernel", "abi"},
     "north": {"north", "kernel", "abi"},
     "south": {"south", "abi", *CONTRACT},
-    "south/native": {"south.native", "south.hostfiles", "south.descriptors", "abi", *CONTRACT},
+    "south/native": {"south.native", "south.hostfiles", "south.descriptors", "south.start", "abi", *CONTRACT},
+    "south/kvm": {
+        "south.kvm", "south.paging", "south.faults", "south.watching", "south.descriptors", "south.start", "abi",
+        *CONTRACT,
+    },
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
     "south/local": {"south.local", "abi", *CONTRACT},
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},

@@ -262,12 +262,15 @@ class ManagedThread(GuestThread, Protocol):
     except that of a thread from ``new_process`` that is killed before it was bound to a task.
     """
 
-    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it.
-    space: AddressSpace
     #: The bases of the segments FS and GS (arch_prctl(2)); a new program's are 0, a clone's its parent's unless
     #: CLONE_SETTLS says another.
     fs_base: int
     gs_base: int
+
+    @property
+    def space(self) -> AddressSpace:
+        """The one that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it."""
+        ...
 
 
 class Map:

@@ -7,10 +7,12 @@ from what the supervisor has opened for it. A platform that is added gets a row,
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from pylitebox.kernel.errors import KernelError
+from pylitebox.south.start import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +57,8 @@ class Row(NamedTuple):
     early: bool = False
     #: What its supervisor's filter allows beside the rest (south/native/surface.py).
     groups: tuple[str, ...] = ()
+    #: What doctor finds when it looks closer; StartError.
+    look: Callable[[], str] | None = None
 
 
 def _native_needs() -> str | None:
@@ -97,6 +101,20 @@ def _kvm(ingredients: Ingredients) -> KvmPlatform:
         raise PlatformError(f"the host does not give {ingredients.memory >> 20} MiB for guests") from None
 
 
+def _kvm_look() -> str:
+    """What the self-test of a machine found out; in a process of its own, since KVM starts threads in its user's."""
+    from pylitebox.south.kvm.host import HypervisorError
+
+    run = subprocess.run(
+        [sys.executable, "-c", "from pylitebox.south.kvm import platform; print(platform.probe())"],
+        capture_output=True, check=False, timeout=_LOOK_S,
+    )  # fmt: skip
+    lines = (run.stdout if not run.returncode else run.stderr).decode(errors="replace").splitlines()
+    if run.returncode:
+        raise HypervisorError(lines[-1] if lines else "the self-test failed")
+    return lines[-1]
+
+
 def _emulator_needs() -> str | None:
     from pylitebox.south.emulator.engine import EngineError, library
 
@@ -120,7 +138,7 @@ def _emulator(ingredients: Ingredients) -> EmulatorPlatform:
 
 PLATFORMS: tuple[Row, ...] = (
     Row("native", "Linux programs as processes of the host, at full speed", _native_needs, _native, stub=True),
-    Row("kvm", "a virtual machine without a guest kernel", _kvm_needs, _kvm, early=True, groups=("kvm",)),
+    Row("kvm", "a virtual machine without a guest kernel", _kvm_needs, _kvm, early=True, groups=("kvm",), look=_kvm_look),
     Row(
         "emulator", "a CPU in software, wherever Python runs", _emulator_needs, _emulator, early=True,
         groups=("emulator",),
@@ -160,7 +178,15 @@ def report(rows: tuple[Row, ...] = PLATFORMS) -> str:
     width = max(map(len, (*PLANNED, *(row.name for row in rows))))
     for row in rows:
         needs = row.needs()
+        detail = None
+        if needs is None and row.look is not None:
+            try:
+                detail = row.look()
+            except (StartError, PlatformError, KernelError) as error:
+                needs = f"more than there is: {error}"
         lines.append(f"  {'ok  ' if needs is None else 'none'}  {row.name:<{width}}  {row.about}")
+        if detail is not None:
+            lines.append(f"        {'':<{width}}  {detail}")
         if needs is not None:
             lines.append(f"        {'':<{width}}  -> needs {needs}")
     built = {row.name for row in rows}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pylitebox.abi.mman import PAGE_SIZE, PROT_READ
@@ -9,8 +11,10 @@ from pylitebox.south.kvm import trampoline as tr
 from pylitebox.south.kvm.extended import ExtendedState
 from pylitebox.south.kvm.host import XSAVE_SIZE
 from pylitebox.south.kvm.machine import SYSCALL, Broken
-from pylitebox.south.paging import PagedSpace
 from tests.south.kvm.conftest import CODE, DATA, RW, Lab, ticks
+
+if TYPE_CHECKING:
+    from pylitebox.south.paging import PagedSpace
 
 CALL = "0f05 ebfc"  # 1: syscall; jmp 1b
 READ = "488b07 0f05 ebf9"  # 1: mov (%rdi),%rax; syscall; jmp 1b

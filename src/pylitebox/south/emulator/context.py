@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pylitebox.south.emulator.thread import EmulatorThread
 
 # Indexes in struct sigcontext.
-GREG_RAX, GREG_RSP, GREG_RIP, GREG_EFLAGS, GREG_SEGMENTS, GREG_ERR, GREG_TRAPNO, GREG_CR2 = 13, 15, 16, 17, 18, 19, 20, 22
+GREG_RSP, GREG_RIP, GREG_EFLAGS, GREG_ERR, GREG_TRAPNO, GREG_CR2 = 15, 16, 17, 19, 20, 22
 _GENERAL = Registers(
     e.R8, e.R9, e.R10, e.R11, e.R12, e.R13, e.R14, e.R15, e.RDI, e.RSI, e.RBP, e.RBX, e.RDX, e.RAX, e.RCX, e.RSP, e.RIP,
     e.RFLAGS,

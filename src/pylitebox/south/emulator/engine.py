@@ -246,7 +246,7 @@ class Engine:
         self._hook(_HOOK_INSN_INVALID, _INVALID(on_invalid))
 
     def _boot(self, base: int) -> None:
-        """Enter ring 3 with the code of one frame, which is cleared again; the state that it leaves is every start's."""
+        """Enter ring 3 by the code of one frame, which is cleared again."""
         lib, handle = self._lib, self._pointer
         ctypes.memmove(base + 4096, _BOOT, len(_BOOT))
         for number, value in ((_MSR_STAR, _STAR), (_MSR_EFER, 0xD00 | _EFER_SCE)):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY = 2 << 30
 #: How long a thread runs while others are ready, and how late a watched descriptor may be noticed.
 SLICE_S = 0.004
+#: A block of translated code has ended after so much CPU time.
+_QUIET_NS = 500_000
 #: Calls that a thread goes on making while the kernel has work for others.
 _PATIENCE = 16
 #: Freed frames with translated code at which the translations are dropped.
@@ -84,6 +86,7 @@ class EmulatorPlatform:
         self._trap: faults.Trap | int | None = None
         self._waits: MapSource | None = None
         self._exhausted = False
+        self._again = False
         self._called = False
         self._result: int | None = None
         self._stale = False  # the TLB
@@ -245,6 +248,9 @@ class EmulatorPlatform:
             return True
         if self._called:
             return self._after_call(thread, task)
+        if self._again:
+            self._again = False
+            return False
         if failed:  # nothing that a guest can bring about
             self.lose(thread)
         return False
@@ -280,8 +286,9 @@ class EmulatorPlatform:
 
     def _syscall(self) -> None:
         """A hook of the engine: the current thread stands at a syscall instruction."""
-        thread, engine = self.current, self.engine
+        thread, engine, ticker = self.current, self.engine, self._ticker
         assert thread is not None
+        ticker.hooks += 1
         engine.read_batch(engine.handle, _CALL.ids, _CALL.places, 9)
         number, a, b, c, d, f, g, rip, flags = _CALL.words[:9]
         thread.number = number = number & 0xFFFFFFFF
@@ -303,7 +310,7 @@ class EmulatorPlatform:
                 engine.flush_tlb()
             else:
                 engine.grow_tlb()
-            if not (thread.kick_wanted or self._code_stale or (self.events.work and self._impatient())):
+            if not (thread.kick_wanted or self._code_stale or ticker.due or (self.events.work and self._impatient())):
                 return
         self._called, self._result = True, result
         engine.stop()
@@ -322,7 +329,7 @@ class EmulatorPlatform:
                 self.engine.write_batch(self.engine.handle, _RESULT.ids, _RESULT.places, 3)
                 thread.mode = "parked"
             return False
-        return self._patience >= 0
+        return self._patience >= 0 and not self._ticker.due
 
     # -- safe points and faults -------------------------------------------------------------------------------
 
@@ -371,6 +378,11 @@ class EmulatorPlatform:
 
     def _fill(self, address: int, what: int) -> int:
         """A hook of the engine: the TLB lacks a page, or a right of it."""
+        ticker = self._ticker
+        ticker.hooks += 1
+        if ticker.due:  # the access is made again in the next slice
+            self._again = True
+            return -1
         page, need = address >> 12, _NEED[what]
         entry = self._table.get(page, 0)
         if not entry & need:
@@ -422,22 +434,32 @@ class EmulatorPlatform:
 
 
 class _Ticker:
-    """A thread that ends slices: it sleeps for one, and stops the engine if it runs. It rests while nobody does."""
+    """A thread that ends slices. It rests while nobody is ready.
+
+    It says that a slice is :attr:`due`, and the hooks end the run at a point that is exact. Only a thread that computes
+    without any hook is stopped from here; a stop that came while an access waits for its fill would lose the program
+    counter (Unicorn goes on behind the access, and says that it stands at it), so there must have been none for so
+    much CPU time that the block of the last one has ended, and one that begins after the stop is refused.
+    """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._wanted = threading.Event()
         self._length = SLICE_S
         self._ended = False
+        self._clock = _clock_of_this_thread()
         self.running = False
+        self.due = False
+        self.hooks = 0  # how often a hook was called
 
     def start(self) -> None:
         threading.Thread(target=self._tick, name="ticker", daemon=True).start()
 
     def busy(self, now: int, deadline: int | None) -> None:
         """A turn begins."""
+        self.due = False
         left = SLICE_S if deadline is None else (deadline - now) / 1e9
-        self._length = SLICE_S if left > SLICE_S else max(0.0001, left)
+        self._length = SLICE_S if left > SLICE_S else left if left > 0.001 else 0.001
         if not self._wanted.is_set():
             self._wanted.set()
 
@@ -454,5 +476,23 @@ class _Ticker:
             self._wanted.wait()
             time.sleep(self._length)
             if self.running and not self._ended:
-                self._stop()
+                self.due = True
+                self._end_slice()
 
+    def _end_slice(self) -> None:
+        hooks, used = self.hooks, self._clock()
+        while self.running and self.due and not self._ended:
+            time.sleep(_QUIET_NS / 1e9)
+            if hooks != self.hooks:
+                hooks, used = self.hooks, self._clock()
+            elif self._clock() - used > _QUIET_NS and self.running and self.due:
+                self._stop()
+                return
+
+
+def _clock_of_this_thread() -> Callable[[], int]:
+    """The CPU time (ns) of the calling thread, to be asked for by others; else the time, in steps of a tenth."""
+    if hasattr(time, "pthread_getcpuclockid"):
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        return lambda: time.clock_gettime_ns(clock)
+    return lambda: time.monotonic_ns() // 10

@@ -1,8 +1,8 @@
 """Guest threads and processes as the emulator holds them.
 
-A thread's registers are in the CPU while it is the last one that ran, else in its ``state``. ``mode`` says what it does:
-empty (no program yet), ready (in the platform's queue), running, parked (in a call, or until a disk has read a page),
-held (at a safe point, by the kernel), dead.
+A thread's registers are in the CPU while it is the last one that ran, else in its ``state``. ``mode`` says what it
+does: empty (no program yet), ready (in the platform's queue), running, parked (in a call, or until a disk has read a
+page), held (at a safe point, by the kernel), dead.
 """
 
 from __future__ import annotations

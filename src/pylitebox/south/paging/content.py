@@ -17,7 +17,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from pylitebox.abi.mman import PAGE_SIZE
-from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.log import log
 from pylitebox.south.paging.physical import PAGE_SHIFT, ZERO, PhysicalMemory
 
@@ -150,27 +150,41 @@ class FilePages(Pages):
         return range(first, first + AROUND)
 
     def _read(self, index: int, *, now: bool) -> None:
-        physical = self.physical
+        """Read a page and those around it that come along. A host may give less than all (what it has in memory)."""
         first = index & -AROUND
-        source = self.sources[-1]
-        read = getattr(source, "read_now", None) if now else None
-        if read is None:
-            read = source.read_at  # type: ignore[attr-defined]
-        data = read(AROUND * PAGE_SIZE, first << PAGE_SHIFT)
+        if not self._keep(first, self._fetch(AROUND, first, now=now), index):
+            self._keep(index, self._fetch(1, index, now=now), index)
+
+    def _fetch(self, pages: int, first: int, *, now: bool) -> bytes:
+        for source in reversed(self.sources):
+            read = getattr(source, "read_now", None) if now else None
+            try:
+                data: bytes = (read or source.read_at)(pages * PAGE_SIZE, first << PAGE_SHIFT)  # type: ignore[attr-defined]
+            except WouldBlock:
+                raise
+            except (KernelError, OSError):  # a handle that was closed: its last mapping is gone
+                continue
+            return data
+        return b""
+
+    def _keep(self, first: int, data: bytes, wanted: int) -> bool:
+        """Make frames of what was read; whether page ``wanted`` is there. ENOMEM if it cannot be."""
+        physical, size = self.physical, _size(self.sources)
         for number in range(len(data) + PAGE_SIZE - 1 >> PAGE_SHIFT):
-            if first + number in self.frames:
+            index = first + number
+            part = data[number << PAGE_SHIFT : number + 1 << PAGE_SHIFT]
+            whole = len(part) == PAGE_SIZE or size is None or (index << PAGE_SHIFT) + len(part) >= size
+            if index in self.frames or not whole:
                 continue
             try:
                 frame = physical.allocate(zero=False)
             except KernelError:
-                if index in self.frames:
-                    return
-                if first + number == index:
+                if index == wanted:
                     raise
                 continue
-            part = data[number << PAGE_SHIFT : number + 1 << PAGE_SHIFT]
             physical.write(frame, 0, part.ljust(PAGE_SIZE, b"\0"))
-            self.frames[first + number] = frame
+            self.frames[index] = frame
+        return wanted in self.frames
 
     def stored(self, index: int) -> None:
         self._stored.add(index)
