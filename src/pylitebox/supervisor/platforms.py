@@ -7,7 +7,6 @@ from what the supervisor has opened for it. A platform that is added gets a row,
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,17 +101,9 @@ def _kvm(ingredients: Ingredients) -> KvmPlatform:
 
 
 def _kvm_look() -> str:
-    """What the self-test of a machine found out; in a process of its own, since KVM starts threads in its user's."""
-    from pylitebox.south.kvm.host import HypervisorError
+    from pylitebox.south.kvm.platform import probe
 
-    run = subprocess.run(
-        [sys.executable, "-c", "from pylitebox.south.kvm import platform; print(platform.probe())"],
-        capture_output=True, check=False, timeout=_LOOK_S,
-    )  # fmt: skip
-    lines = (run.stdout if not run.returncode else run.stderr).decode(errors="replace").splitlines()
-    if run.returncode:
-        raise HypervisorError(lines[-1] if lines else "the self-test failed")
-    return lines[-1]
+    return str(probe())
 
 
 def _emulator_needs() -> str | None:
@@ -138,7 +129,10 @@ def _emulator(ingredients: Ingredients) -> EmulatorPlatform:
 
 PLATFORMS: tuple[Row, ...] = (
     Row("native", "Linux programs as processes of the host, at full speed", _native_needs, _native, stub=True),
-    Row("kvm", "a virtual machine without a guest kernel", _kvm_needs, _kvm, early=True, groups=("kvm",), look=_kvm_look),
+    Row(
+        "kvm", "a virtual machine without a guest kernel", _kvm_needs, _kvm, early=True, groups=("kvm",),
+        look=_kvm_look,
+    ),
     Row(
         "emulator", "a CPU in software, wherever Python runs", _emulator_needs, _emulator, early=True,
         groups=("emulator",),

@@ -68,6 +68,16 @@ _MASK = (1 << 64) - 1
 _TABLES_SIZE, _TABLES_SHARE = 16 << 20, 64
 
 
+def probe() -> selftest.Strategy:
+    """What a machine's self-test says on this host; HypervisorError."""
+    platform = KvmPlatform(memory=16 << 20)
+    try:
+        platform.start()
+        return platform.strategy
+    finally:
+        platform.close()
+
+
 class KvmPlatform:
     """Platform of the contract. ``memory``: bytes of guest memory, for all guests together."""
 

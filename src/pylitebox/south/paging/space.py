@@ -120,8 +120,8 @@ class PagedSpace:
         return entry
 
     def ahead(self, page: int, count: int) -> None:
-        """``page`` was written to: if it is anonymous, make the pages of its block of ``count``, too. For platforms where
-        a fault costs more than a page."""
+        """``page`` was written to: if it is anonymous, make the pages of its block of ``count``, too. For platforms
+        where a fault costs more than a page."""
         region = self._find(page)
         if region is None or region.content is not None or not region.rights & PROT_WRITE:
             return
