@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.kernel.platform import Area, Map, Unmap, Usage
 from pylitebox.south.kvm.host import XSAVE_SIZE
@@ -149,7 +150,8 @@ class KvmThread:
         return self.cpu_ns if alone else self.process.cpu_ns
 
     def usage(self, *, alone: bool = False) -> Usage:
-        return Usage(self.cpu_time(alone=alone), minor_faults=self.faults if alone else self.process.faults)
+        faults = self.faults if alone else self.process.faults
+        return Usage(self.cpu_time(alone=alone), minor_faults=faults, resident=len(self.space.table) * PAGE_SIZE)
 
     def asleep(self) -> bool:
         return False
