@@ -17,6 +17,8 @@ from pylitebox.south.kvm import trampoline as tr
 from pylitebox.south.kvm.host import MSR_LSTAR, MSR_SFMASK, MSR_STAR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.south.kvm.host import Cpu
     from pylitebox.south.kvm.tables import PageTables
     from pylitebox.south.paging import PagedSpace
@@ -84,6 +86,8 @@ class Machine:
         self._entered: PagedSpace | None = None  # whose it is
         self._next: list[int] | None = None  # registers to go on with, instead of those that it stands with
         self._trap = False  # the guest's registers are behind an exception's frame
+        #: Asked when a tick comes: whether it is to end the run of ring 3.
+        self.interrupting: Callable[[], bool] = _always
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -96,10 +100,11 @@ class Machine:
 
     def _run(self) -> None:
         cpu = self.cpu
-        ticked = False
+        wanted = ticked = False
         while not cpu.run():
+            wanted = wanted or self.interrupting()
             # Let the tick be an interrupt like any other, as soon as ring 3 runs.
-            if not ticked:
+            if wanted and not ticked:
                 ticked = cpu.interrupt(tr.TICK)
 
     def _prepare(self) -> None:
@@ -201,6 +206,10 @@ class Machine:
         number = self._words[_TRAP_WORDS] if self._trap else registers[RAX]
         arguments = (registers[RDI], registers[RSI], registers[RDX], registers[R10], registers[R8], registers[R9])
         return number & 0xFFFFFFFF, arguments
+
+
+def _always() -> bool:
+    return True
 
 
 def _pops(gregs: list[int]) -> tuple[int, ...]:

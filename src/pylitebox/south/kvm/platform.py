@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import select
 import signal
 import time
 from collections import deque
@@ -99,6 +100,10 @@ class KvmPlatform:
         self.current: KvmThread | None = None  # whose registers are in the machine
         self.owner: KvmThread | None = None  # whose extended state and bases are in the CPU
         self._ready: deque[KvmThread] = deque()
+        self._deadline: int | None = None  # of this poll
+        self._peek = select.poll()  # whether a watched descriptor is ready
+        for fd in self._watching.descriptors():
+            self._peek.register(fd, select.POLLIN)
         self._looked = 0  # when descriptors were looked at, monotonic ns
         self._patience = _PATIENCE
 
@@ -128,10 +133,12 @@ class KvmPlatform:
         """Run the CPU for the first time, and start the ticks; after confinement by Landlock (the host starts a thread
         of its own in the process), and before our own filter. HypervisorError."""
         self.strategy = selftest.examine(self.machine, self.cache)
+        self.machine.interrupting = self._interrupting
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
 
     def poll(self, deadline: int | None) -> None:
         ready = self._ready
+        self._deadline = deadline
         if not ready:
             self._watching.wait(deadline)
             return
@@ -228,6 +235,12 @@ class KvmPlatform:
         thread.kill()
         if task is not None:
             self.events.lost(task)
+
+    def _interrupting(self) -> bool:
+        """A tick: whether anybody but the thread that runs has something to do."""
+        if self._ready or self._peek.poll(0):
+            return True
+        return self._deadline is not None and time.monotonic_ns() >= self._deadline
 
     # -- a turn -----------------------------------------------------------------------------------------------
 
