@@ -238,7 +238,7 @@ class KvmPlatform:
 
     def _interrupting(self) -> bool:
         """A tick: whether anybody but the thread that runs has something to do."""
-        if self._ready or self._peek.poll(0):
+        if self._ready or self.events.work or self._peek.poll(0):
             return True
         return self._deadline is not None and time.monotonic_ns() >= self._deadline
 

@@ -151,7 +151,8 @@ class PageTables:
     def root(self, space: PagedSpace) -> int:
         """The root that shows ``space``; what was stale is settled."""
         self._settle()
-        self._reserve()
+        if space not in self._of:
+            self._reserve()
         return PHYSICAL + self._tables(space).root * PAGE
 
     def _settle(self) -> None:
