@@ -192,6 +192,7 @@ def test_contained(runner: harness.Runner, hostile: Path, host: Host, name: str)
     assert outcome.stdout.rstrip().rpartition("\n")[2].startswith("contained"), outcome
     assert outcome.status == 0, outcome
     assert "Traceback" not in outcome.stderr, outcome.stderr
+    assert "internal error" not in outcome.stderr, outcome.stderr
 
 
 @pytest.mark.timeout(200)
