@@ -91,6 +91,7 @@ class NativeThread:
         "block",
         "child_block",
         "clone_flags",
+        "cloned",
         "deadline",
         "done",
         "frame",
@@ -127,6 +128,7 @@ class NativeThread:
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
         self.clone_flags = 0
+        self.cloned = 0  # the virtual id of the last child that it was granted
         self.deadline = 0  # until when it must have reported in, monotonic ns
         self.native_flags = 0
         self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
@@ -148,6 +150,9 @@ class NativeThread:
     def exit(self) -> None:
         process = self.process
         assert process is not None
+        if self.request:  # a forged request: the host would run something else
+            self.platform.lose(self)
+            return
         self.platform.listener.resume(self.ident)
         self.platform.forget_thread(self)
         if self.number == _NR_EXIT_GROUP or not process.threads:
@@ -241,6 +246,8 @@ class NativeThread:
         process = self.process
         assert process is not None
         native = self.native_flags
+        if self.request or self.platform.strays_full:  # a forged request, or the host had no processes lately
+            raise KernelError(E.EAGAIN)
         if (flags & CLONE_THREAD) != (native & CLONE_THREAD) or (flags & CLONE_VM) != (native & CLONE_VM):
             raise KernelError(E.EINVAL)
         thread = NativeThread(self.platform, process if flags & CLONE_THREAD else None)
