@@ -66,6 +66,8 @@ _MINFLT, _MAJFLT, _STIME, _RSS = 7, 9, 12, 21
 _SLEEPS = frozenset((b"35", b"230", b"202", b"219"))
 #: Field of /proc/PID/statm, in pages.
 _STATM_RESIDENT = 1
+#: Areas whose details are looked at: some 700 bytes of text each, which the host takes long to make.
+_MOST_DETAILED = 4096
 _TICK_NS = NSEC_PER_SEC // USER_HZ
 
 
@@ -392,11 +394,9 @@ class NativeThread:
         if self.process is None:
             return []
         areas: list[Area] = []
-        try:
-            with open(f"/proc/{self.process.tgid}/{'smaps' if detailed else 'maps'}", "rb") as file:
-                lines = file.read().splitlines()
-        except OSError:
-            return []
+        lines = _lines(f"/proc/{self.process.tgid}/maps")
+        if detailed and len(lines) <= _MOST_DETAILED:
+            lines = _lines(f"/proc/{self.process.tgid}/smaps")
         shown = False
         for line in lines:
             fields = line.split(None, 5)
@@ -422,6 +422,15 @@ class NativeThread:
                 Area(start, end, prot, shared=mode[3:4] == b"s", offset=int(fields[2], 16), source=source, name=name)
             )
         return areas
+
+
+def _lines(path: str) -> list[bytes]:
+    """The lines of a file of /proc; none if it is gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
 
 
 def _packed(steps: list[tuple[int, ...]]) -> bytes:
