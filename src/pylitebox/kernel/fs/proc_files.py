@@ -1,7 +1,6 @@
 """What the text files of a process's directory in /proc say (man 5 proc), one function each.
 
-Sizes of resident memory are the mapped sizes, and page faults, context switches and I/O are not counted: the kernel
-does not see them.
+What a process has used is what its platform measures (kernel/usage.py); only I/O is not counted.
 """
 
 from __future__ import annotations
