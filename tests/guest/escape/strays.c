@@ -19,6 +19,16 @@ static void counting_thread(void) {
     count(7);
 }
 
+static void counting_process(void) {
+    count(8);
+}
+
+static void report_for_another(void) {
+    RAW(SYS_lseek, REQUEST, 5, block[0], block);
+    for (;;)
+        RAW(SYS_getppid);
+}
+
 static void forge(long number) {
     frame[18] = number; // rax
     RAW(SYS_lseek, REQUEST, 2, frame, 0, 0, 0);
@@ -27,7 +37,7 @@ static void forge(long number) {
 int main(int argc, char **argv) {
     begin(argc, argv);
     take_stub_page();
-    counters = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    counters = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (fork() == 0)
         forge(SYS_exit_group), count(0);
     if (fork() == 0)
@@ -53,18 +63,28 @@ int main(int argc, char **argv) {
         for (;;)
             pause();
     }
+    if (fork() == 0) { // a process on our memory, for which a thread reports in that is not it
+        static unsigned long other[0x1000] __attribute__((aligned(0x8000)));
+        unsigned long *top = (void *)(stack + sizeof stack - 4096), *second = (void *)(stack + sizeof stack / 2);
+        top[0] = (unsigned long)counting_process, second[0] = (unsigned long)report_for_another;
+        block[1] = 0x100 | SIGCHLD, other[1] = 0xd0f00;
+        STUB_RAW(SYS_clone, 0x8100, top, 0, 0, 0, block);
+        STUB_RAW(SYS_clone, 0xd0f00, second, 0, 0, stack, other);
+        for (;;)
+            pause();
+    }
     sleep(13);
     kill(-1, SIGKILL);
     struct timespec rest = {0, 300000000};
     nanosleep(&rest, 0);
-    long before[8];
-    for (int i = 0; i < 8; i++)
+    long before[9];
+    for (int i = 0; i < 9; i++)
         before[i] = counters[i * 64];
     nanosleep(&rest, 0);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         if (counters[i * 64] != before[i])
             escaped("%d goes on", i);
-    if (!before[5] || !before[6] || !before[7])
+    if (!before[5] || !before[6] || !before[7] || !before[8])
         escaped("the strays were never there");
     contained();
 }
