@@ -3,7 +3,8 @@
 A granted clone is the host's business until its child reports in. Whether there is a child at all, hostile code may
 lie about: say that the clone failed, or let the child compute without a call. Such a *stray* reaches nothing (its
 first call ends it), but it would not be counted. So each clone that came to nothing is remembered, and some time later
-every child of the guardian that is nobody of ours, and old enough to have reported in, is ended.
+every child of the guardian that is nobody of ours, and old enough to have reported in, is ended. A thread must be seen
+twice, for one that was ours may be about to end.
 
 Missing: without CONFIG_PROC_CHILDREN in the host's kernel strays live until the sandbox ends.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MOST = 1024
 #: Between two looks, and added to an age that is told in ticks.
 PAUSE_NS = NSEC_PER_SEC
-_PPID, _START = 1, 19  # fields of /proc/PID/stat, counted from the state
+_STATE, _PPID, _START = 0, 1, 19  # fields of /proc/PID/stat, counted from the state
 
 
 def _read(path: str) -> bytes:
@@ -47,7 +48,7 @@ class Strays:
 
     def __init__(self, patience_ns: int) -> None:
         self._patience_ns = patience_ns
-        self._doubts: deque[tuple[int, NativeProcess | None]] = deque()
+        self._doubts: deque[tuple[int, NativeProcess | None, frozenset[int]]] = deque()  # with threads seen before
         self._not_before = 0
 
     @property
@@ -57,7 +58,7 @@ class Strays:
     def doubt(self, deadline: int, process: NativeProcess | None) -> None:
         """A clone came to nothing: of a thread of ``process``, or of a process. It should have reported in by
         ``deadline``."""
-        self._doubts.append((deadline + PAUSE_NS, process))
+        self._doubts.append((deadline + PAUSE_NS, process, frozenset()))
 
     @property
     def due(self) -> int | None:
@@ -68,25 +69,31 @@ class Strays:
         """Host tgids of processes that must end: strays, and those that have a stray thread. ``processes`` and
         ``threads``: the host ids of those that are ours."""
         self._not_before = now + PAUSE_NS
-        suspects = set()
+        suspects: dict[NativeProcess | None, frozenset[int]] = {}
         while self._doubts and self._doubts[0][0] <= now:
-            suspects.add(self._doubts.popleft()[1])
+            _, process, seen = self._doubts.popleft()
+            suspects[process] = suspects.get(process, seen) | seen
         parent = _stat(f"/proc/{template}")[_PPID : _PPID + 1]
         if None in suspects and parent:
             guardian = int(parent[0])
             for child in map(int, _read(f"/proc/{guardian}/task/{guardian}/children").split()):
                 if child != template and child not in processes and self._old(f"/proc/{child}"):
                     yield child
-        for process in suspects:
+        for process, seen in suspects.items():
             if process is not None and not process.dead:
                 tasks = f"/proc/{process.tgid}/task"
-                if any(tid not in threads and self._old(f"{tasks}/{tid}") for tid in _ids(tasks)):
+                found = {tid for tid in _ids(tasks) if tid not in threads and self._old(f"{tasks}/{tid}")}
+                if found & seen:
                     yield process.tgid
+                elif found:
+                    self._doubts.append((now + PAUSE_NS, process, frozenset(found)))
 
     def _old(self, path: str) -> bool:
-        """Whether it began so long ago that it is late; a process that is gone is not."""
-        start = _stat(path)[_START : _START + 1]
-        age = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(start[0]) * (NSEC_PER_SEC // USER_HZ) if start else 0
+        """Whether it began so long ago that it is late; what has ended is not (a leader stays until all have)."""
+        fields = _stat(path)
+        if not fields or fields[_STATE] in (b"Z", b"X"):
+            return False
+        age = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(fields[_START]) * (NSEC_PER_SEC // USER_HZ)
         return age > self._patience_ns
 
 
