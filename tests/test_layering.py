@@ -33,7 +33,10 @@ ALLOWED = {
     # The protocol; and a child that is forked to be a supervisor enters by its main.
     "sandbox": {"sandbox", "supervisor.protocol", "supervisor.main", "abi"},
     # doctor, surface and syscalls print facts which their owners render
-    "cli": {"cli", "sandbox", "abi", "south.native.report", "south.native.doctor", "north.linux.support"},
+    "cli": {
+        "cli", "sandbox", "abi", "south.native.report", "south.native.doctor", "north.linux.support",
+        "supervisor.platforms",
+    },
 }
 
 #: The standard library that has no effect on the host, and no constant of the host's; importlib loads the families.
@@ -142,6 +145,19 @@ def test_only_the_standard_library_at_run_time() -> None:
         if name.partition(".")[0] not in sys.stdlib_module_names | {"pylitebox"}
     ]
     assert wrong == []
+
+
+def test_what_is_used_where_it_is_installed() -> None:
+    """Packages of other people (extras in pyproject.toml) are imported by name, each in one place."""
+    optional = {"south/archive.py": ["compression.zstd", "zstandard"]}
+    found: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                name = node.args[0]
+                if isinstance(name, ast.Constant):
+                    found.setdefault(path.relative_to(SOURCE).as_posix(), []).append(name.value)
+    assert found == optional
 
 
 def test_nothing_unpickles() -> None:

@@ -1,5 +1,7 @@
 """execve(2), execveat(2) and spawn on the mock platform."""
 
+import io
+import tarfile
 from itertools import pairwise
 
 import pytest
@@ -14,7 +16,9 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi.elf import ET_DYN, PT_INTERP
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.archivefs import ArchiveFs, Index
 from pylitebox.kernel.fs.hostfs import HostFs
+from pylitebox.kernel.fs.overlay import OverlayFs
 from pylitebox.north.linux import exec as execs
 from pylitebox.north.linux.exec import SpawnRequest, spawn
 from pylitebox.south.mock.host import Entry, Link, MockDirectory
@@ -568,6 +572,29 @@ def test_a_program_on_a_slow_disk():
         yield from g.waitpid()
 
     assert run_mock(program, sandbox=sandbox).stdout == b"/host/p\n"
+
+
+def test_a_program_in_an_archive_on_a_slow_disk():
+    """It is copied to be mapped: exec waits for the disk for that too."""
+    sandbox = MockSandbox()
+    content = sandbox.platform.executable(show)
+    content += bytes((3 << 19) - len(content))  # what is copied comes in more than one piece
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("p")
+        info.size, info.mode = len(content), 0o755
+        archive.addfile(info, io.BytesIO(content))
+    data = buffer.getvalue()
+    index = Index.read(lambda size, offset: data[offset : offset + size], len(data), 0)
+    file = MockDirectory({"a": Entry(data, 0o644, slow=True)}, sandbox.platform.disk).open(b"a")
+    sandbox.namespace.mount(OverlayFs(sandbox.kernel, ArchiveFs(sandbox.kernel, file, index)), b"/root")
+
+    def program(g):
+        assert (yield g.fork(lambda g: (yield g.execve("/root/p")))) > 0
+        yield from g.waitpid()
+        assert (yield g.execve("/root/p")) == 0
+
+    assert run_mock(program, sandbox=sandbox).stdout == b"/root/p\n" * 2
 
 
 @pytest.mark.parametrize(("content", "status"), [(None, 0), (b"echo", execs.NOT_EXECUTABLE)])

@@ -68,3 +68,19 @@ def test_what_a_mount_shows_already_is_not_mounted_again(tmp_path, monkeypatch):
 def test_a_named_interpreter_that_is_none(name):
     with pytest.raises(OptionError):
         add_interpreter([], name)
+
+
+def test_with_a_rootfs_the_hosts_own_python_cannot_be_shown(tmp_path, monkeypatch):
+    prefix = tmp_path / "python"
+    make(prefix / "bin/python")
+    for name in ("prefix", "exec_prefix", "base_prefix", "base_exec_prefix"):
+        monkeypatch.setattr(sys, name, str(prefix))
+    monkeypatch.setattr(sys, "executable", str(prefix / "bin/python"))
+    monkeypatch.setattr(sys, "path", [])
+    mounts: list[Mount] = []
+    add_interpreter(mounts, None, rootfs=True)
+    assert [mount.guest for mount in mounts] == [str(prefix)], "one that brings all along can"
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    add_interpreter([], None)
+    with pytest.raises(OptionError, match=r"a part of the host's system \(/usr\), whose place the rootfs takes"):
+        add_interpreter([], None, rootfs=True)

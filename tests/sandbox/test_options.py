@@ -1,7 +1,9 @@
 """Options: what is understood, and that every mistake is one sentence."""
 
+import gzip
 import os
 import sys
+import tarfile
 
 import pytest
 
@@ -9,10 +11,12 @@ from pylitebox.sandbox.errors import OptionError
 from pylitebox.sandbox.options import (
     Mount,
     Options,
+    own_path,
     parse_assignment,
     parse_size,
     parse_timeout,
     parse_user,
+    split_mount,
 )
 
 
@@ -32,6 +36,72 @@ def test_wrong_mounts(text):
     with pytest.raises(OptionError) as raised:
         Mount.parse(text)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (r"C:\dir:/guest:ro", ["C:\\dir", "/guest", "ro"]),
+        (r"C:\dir:/guest", ["C:\\dir", "/guest"]),
+        ("C:/dir:/guest", ["C:/dir", "/guest"]),
+        ("c:/dir:/guest:cow", ["c:/dir", "/guest", "cow"]),
+        ("C:/:/guest", ["C:/", "/guest"]),
+        (r"\\server\share:/guest", [r"\\server\share", "/guest"]),
+        ("c:/guest", ["c", "/guest"]),  # the directory c: a drive is followed by a guest path
+        ("c:/guest:ro", ["c", "/guest", "ro"]),
+        ("/c:/guest:ro", ["/c", "/guest", "ro"]),
+        ("ab:/x:/y", ["ab", "/x", "/y"]),
+        ("C:", ["C", ""]),
+        ("C", ["C"]),
+    ],
+)
+def test_a_drive_belongs_to_the_host_path(text, parts):
+    assert split_mount(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("host", "guest"),
+    [("/a/b", "/a/b"), (r"C:\dir\x", "/c/dir/x"), ("d:/x", "/d/x"), (r"\\server\share", "/server/share")],
+)
+def test_a_workspaces_own_path(host, guest):
+    assert own_path(host) == guest
+
+
+def test_a_rootfs_is_opened_as_what_it_is(tmp_path):
+    plain, packed = tmp_path / "a.tar", tmp_path / "a.tar.gz"
+    with tarfile.open(plain, "w") as archive:
+        archive.add("/etc/passwd")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    for path, directory, count in ((tmp_path, True, 1), (plain, False, 1), (packed, False, 2)):
+        wire, fds = Options(rootfs=path, rootfs_size="1m").wire()
+        try:
+            assert wire["rootfs"] == {"directory": directory, "host": str(path), "limit": 1 << 20}
+            assert len(fds) == count
+            assert os.readlink(f"/proc/self/fd/{fds[0]}") == str(path)
+            assert os.lseek(fds[0], 0, os.SEEK_CUR) == 0 if not directory else True
+            assert all(not os.get_inheritable(fd) for fd in fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+    wire, _ = Options().wire()
+    assert wire["rootfs"] is None
+
+
+def test_wrong_rootfs(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path, sentence in (
+        (tmp_path / "none", "cannot be opened: No such file"),
+        (tmp_path / "fifo", "neither a directory nor an archive"),
+        ("/dev/null", "neither a directory nor an archive"),
+    ):
+        with pytest.raises(OptionError, match=sentence):
+            Options(rootfs=path).wire()
+    with pytest.raises(OptionError, match="two things cannot be mounted at /"):
+        Options(rootfs=tmp_path, mounts=[f"{tmp_path}:/"])
+    with pytest.raises(OptionError, match="no rootfs"):
+        Options(rootfs_size="1g")
+    with pytest.raises(OptionError, match="size 'much' is no number"):
+        Options(rootfs=tmp_path, rootfs_size="much")
 
 
 def test_a_relative_host_path_is_the_callers(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ def report(options: argparse.Namespace) -> tuple[str, int]:
 
         return render(options.format), 0
     from pylitebox.south.native import doctor
+    from pylitebox.supervisor import platforms
 
     text, healthy = doctor.report()
-    return text, 0 if healthy else 1
+    return f"{platforms.report()}\n{text}", 0 if healthy else 1

@@ -31,6 +31,7 @@ examples:
   pylitebox run -- bash -c 'echo $$ && ls /'
   pylitebox run --workspace .:rw -- make test
   pylitebox run --python --workspace . -- python3 script.py
+  pylitebox run --rootfs debian.tar.xz -- bash
   pylitebox run --mount /data:/data:ro --tmpfs /scratch:256m --timeout 60 -- find /data
 """
 
@@ -66,6 +67,13 @@ def add_parser(commands: Any) -> None:
         "first",
     )
     view.add_argument(
+        "--rootfs",
+        metavar="DIR|TAR",
+        help="show the files of a directory or tar archive (also .gz, .xz, .zst) instead of the host's; writes stay in "
+        "memory",
+    )
+    view.add_argument("--rootfs-size", metavar="SIZE", help="what a compressed rootfs may unpack to (8g)")
+    view.add_argument(
         "--tmpfs",
         action="append",
         default=[],
@@ -80,7 +88,7 @@ def add_parser(commands: Any) -> None:
     how.add_argument("--user", metavar="UID[:GID]", help="whom it runs as, inside (0:0)")
     how.add_argument("--hostname", metavar="NAME", help="the host name it sees (pylitebox)")
     how.add_argument("--timeout", metavar="SECONDS", help="end everything after this long")
-    how.add_argument("--platform", metavar="NAME", help="what runs it (native)")
+    how.add_argument("--platform", metavar="NAME", help="what runs it: native, or auto, the first that works (auto)")
     watch = parser.add_argument_group("watching it")
     watch.add_argument("--strace", action="store_true", help="show every system call, on stderr")
     watch.add_argument("--strace-output", metavar="FILE", help="write them to FILE instead (implies --strace)")
@@ -94,7 +102,7 @@ def main(options: argparse.Namespace, job: Foreground | None) -> int:
         if not argv or not argv[0]:
             raise OptionError("no PROGRAM is given: pylitebox run [options] -- PROGRAM [ARG...]")
         if job is None:
-            raise OptionError("the native platform needs Linux")
+            raise OptionError("no platform works on this host: native needs Linux (pylitebox doctor says more)")
         timeout = parse_timeout(options.timeout) if options.timeout is not None else None
         chosen = _options(options)
         with _trace(options) as trace:
@@ -113,6 +121,8 @@ def _options(options: argparse.Namespace) -> Options:
         mounts=options.mount,
         workspace=options.workspace,
         python=options.python or False,
+        rootfs=options.rootfs,
+        rootfs_size=options.rootfs_size,
         tmpfs=options.tmpfs,
         cwd=options.cwd,
         user=options.user,

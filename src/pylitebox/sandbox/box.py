@@ -28,10 +28,12 @@ class Sandbox:
     keeps them in memory, ``rw`` does them on the host
     ``workspace``: a directory (``"DIR[:ro|cow|rw]"``, cow by default) that is mounted at its own path and entered
     ``python``: show the calling interpreter with its packages, its programs first in PATH; or the interpreter named
+    ``rootfs``: a directory or tar archive (also gzip, xz, zstd) whose files take the place of the host's
+    ``rootfs_size``: what a compressed one may unpack to (``"8g"``)
     ``tmpfs``: in-memory directories, as ``"GUEST[:SIZE]"`` or a mapping of path to size
     ``env``: the whole environment of programs; a small one without it, and never the caller's
     ``cwd``, ``user`` (``"UID[:GID]"``), ``hostname``: as programs see them
-    ``platform``: what runs guests; ``"native"``
+    ``platform``: what runs guests: ``"native"``, or ``"auto"`` (the default), the first that works here
 
     Methods may be called from any thread. The sandbox ends with :meth:`close`, with its ``with`` block, or with the
     process that made it.
@@ -43,6 +45,8 @@ class Sandbox:
         mounts: Iterable[Mount | str] = (),
         workspace: str | os.PathLike[str] | None = None,
         python: bool | str | os.PathLike[str] = False,
+        rootfs: str | os.PathLike[str] | None = None,
+        rootfs_size: int | str | None = None,
         tmpfs: Iterable[str] | Mapping[str, int | str | None] = (),
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
@@ -51,8 +55,8 @@ class Sandbox:
         platform: str | None = None,
     ) -> None:
         self._options = Options(
-            mounts=mounts, workspace=workspace, python=python, tmpfs=tmpfs, env=env, cwd=cwd, user=user,
-            hostname=hostname, platform=platform,
+            mounts=mounts, workspace=workspace, python=python, rootfs=rootfs, rootfs_size=rootfs_size, tmpfs=tmpfs,
+            env=env, cwd=cwd, user=user, hostname=hostname, platform=platform,
         )  # fmt: skip
         wire, fds = self._options.wire()
         try:

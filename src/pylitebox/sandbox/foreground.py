@@ -53,6 +53,7 @@ class Foreground:
         self._deadline: float | None = None
         self._overtime = FAILED  # the status when the deadline passes
         self.summary = ""
+        self._shown = False  # a line of progress stands on the terminal
 
     # -- the program ------------------------------------------------------------------------------------------
 
@@ -136,26 +137,35 @@ class Foreground:
                 if message is None:
                     raise SandboxError("the supervisor ended unexpectedly")
                 message.close()
-                if message.header.get("event") == "exit":
+                event, reply = message.header.get("event"), message.header.get("re")
+                if event == "exit":
                     status = self._ended(message)
                     if 0 < status < 128:
                         _mention_missing(argv[1:], options)
                     return status
-                if message.header.get("event") == "end":
-                    raise SandboxError(message.text("message"))
-                if message.header.get("event") == "log":
+                if event == "log":
                     _say(message.text("text"))
-                elif message.header.get("re") == 1 and "message" in message.header:
-                    raise SandboxError(message.text("message"))
-                elif message.header.get("re") == 2:
-                    if "errno" in message.header:
-                        return _not_started(message, argv, options)
+                elif event == "progress":
+                    self._show(message.text("text"))
+                elif event == "end" or reply in (1, 2):
+                    self._show("")
                     if "message" in message.header:
                         raise SandboxError(message.text("message"))
+                if reply == 2:
+                    if "errno" in message.header:
+                        return _not_started(message, argv, options)
                     pid = message.number("pid")
                     self._forward_waiting(signals, pid)
         finally:
+            self._show("")
             signals.close()
+
+    def _show(self, text: str) -> None:
+        """Show on a terminal how far the start is, in place of what was shown before."""
+        if self._shown or (text and sys.stderr.isatty()):
+            self._shown = bool(text)
+            sys.stderr.write(f"\r\x1b[K{'pylitebox: ' + text if text else ''}")
+            sys.stderr.flush()
 
     def _left(self) -> float | None:
         """Milliseconds until the deadline."""

@@ -17,6 +17,8 @@ def hint(path: str, options: Options) -> str | None:
     """One sentence about a program or directory that was not found, or None if there is nothing to add.
 
     What is missing may be further on: where a symbolic link leads, or the interpreter that a script names."""
+    if options.rootfs is not None:  # what the host has is not what is missing
+        return None
     if not os.path.isabs(path):
         if "/" not in path:
             return None

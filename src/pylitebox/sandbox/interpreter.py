@@ -26,11 +26,19 @@ _ALREADY = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _TOO_MUCH = {"/", "/home", "/root", "/etc", "/var", "/proc", "/sys", "/dev", "/run", "/tmp"}  # noqa: S108
 
 
-def add_interpreter(mounts: list[Mount], executable: str | None) -> None:
-    """Add what the calling interpreter (or the one named) needs and ``mounts`` does not show yet."""
-    for path in _directories(*_facts(executable)):
-        if not _shown(path, mounts):
-            mounts.append(Mount(path, path, "ro"))
+def add_interpreter(mounts: list[Mount], executable: str | None, *, rootfs: bool = False) -> None:
+    """Add what the calling interpreter (or the one named) needs and ``mounts`` does not show yet. With a ``rootfs``
+    one that is a part of the host's system is not to be had: its libraries are not there (OptionError)."""
+    name, prefixes, path = _facts(executable)
+    for place in (os.path.realpath(name), *prefixes) if rootfs else ():
+        if any((place + "/").startswith(top + "/") for top in _ALREADY):
+            raise OptionError(
+                f"the Python {name} is a part of the host's system ({place}), whose place the rootfs takes: use the "
+                "rootfs's own, or name one that brings its libraries along"
+            )
+    for directory in _directories(name, prefixes, path):
+        if not _shown(directory, mounts):
+            mounts.append(Mount(directory, directory, "ro"))
 
 
 def programs(executable: str | None) -> str:

@@ -15,12 +15,16 @@ from pylitebox.sandbox.errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pylitebox.sandbox.rootfs import Rootfs
+
     StrPath = str | os.PathLike[str]
 
 #: How a mount treats writes: refused, kept in memory, or done on the host.
 MODES = ("ro", "cow", "rw")
 #: The environment of programs when none is given; nothing of the caller's is forwarded.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: What a compressed rootfs may unpack to, unless said otherwise.
+ROOTFS_SIZE = 8 << 30
 MAX_TIMEOUT = 10 * 365 * 86400.0
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 #: Guest paths that are ours: a mount there would hide the kernel's own files.
@@ -35,7 +39,7 @@ class Mount:
     __slots__ = ("guest", "host", "mode")
 
     def __init__(self, host: StrPath, guest: StrPath, mode: str = "ro") -> None:
-        self.host = _host_path(os.fspath(host))
+        self.host = host_path(os.fspath(host))
         self.guest = guest_path(os.fspath(guest), "mount")
         if mode not in MODES:
             raise OptionError(f"mount mode {mode!r} is none of {', '.join(MODES)}")
@@ -47,8 +51,9 @@ class Mount:
 
     @classmethod
     def parse(cls, text: str) -> Mount:
-        """``HOST:GUEST[:ro|cow|rw]``; a colon that belongs to a path cannot be written, use Mount(...) for that."""
-        parts = text.split(":")
+        """``HOST:GUEST[:ro|cow|rw]``; a colon that belongs to a path cannot be written, but for a Windows drive's: use
+        Mount(...) for that."""
+        parts = split_mount(text)
         if len(parts) not in (2, 3) or not all(parts):
             raise OptionError(f"mount {text!r} is not of the form HOST:GUEST[:ro|cow|rw]")
         return cls(*parts)
@@ -61,8 +66,8 @@ class Mount:
             path, mode = os.fspath(text), "cow"
         if not path:
             raise OptionError("the workspace is an empty path")
-        real = _host_path(path, os.path.realpath)
-        return cls(real, real, mode)
+        real = host_path(path, os.path.realpath)
+        return cls(real, own_path(real), mode)
 
     def open(self) -> int:
         """An O_PATH descriptor of the host directory; OptionError if there is none."""
@@ -79,7 +84,9 @@ class Mount:
 class Options:
     """See :class:`pylitebox.Sandbox` for what each means."""
 
-    __slots__ = ("cwd", "env", "gid", "hostname", "mounts", "platform", "python", "summary", "tmpfs", "trace", "uid")
+    __slots__ = (
+        "cwd", "env", "gid", "hostname", "mounts", "platform", "python", "rootfs", "summary", "tmpfs", "trace", "uid",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -87,6 +94,8 @@ class Options:
         mounts: Iterable[Mount | str] = (),
         workspace: StrPath | None = None,
         python: bool | StrPath = False,
+        rootfs: StrPath | None = None,
+        rootfs_size: int | str | None = None,
         tmpfs: Iterable[str] | Mapping[str, int | str | None] = (),
         env: Mapping[str, str] | None = None,
         cwd: StrPath | None = None,
@@ -107,12 +116,14 @@ class Options:
             if not self.cwd.startswith("/"):
                 self.cwd = posixpath.join(mount.guest if workspace is not None else "/", self.cwd)
         self.python = os.fspath(python) if python and not isinstance(python, bool) else bool(python)
+        self.rootfs = _rootfs(rootfs, rootfs_size)
         self.uid, self.gid = parse_user(user)
         self.env = check_environment(env) if env is not None else self._default_environment()
         self.tmpfs = _tmpfs(tmpfs)
-        _check_places([*(mount.guest for mount in self.mounts), *(path for path, _ in self.tmpfs)])
+        places = [*(mount.guest for mount in self.mounts), *(path for path, _ in self.tmpfs)]
+        _check_places([*places, "/"] if self.rootfs is not None else places)
         self.hostname = check_hostname(hostname) if hostname is not None else "pylitebox"
-        self.platform = platform or "native"
+        self.platform = platform or "auto"
         self.trace = False
         self.summary = False
 
@@ -132,24 +143,32 @@ class Options:
         if self.python:
             from pylitebox.sandbox.interpreter import add_interpreter
 
-            add_interpreter(mounts, None if self.python is True else str(self.python))
+            add_interpreter(
+                mounts, None if self.python is True else str(self.python), rootfs=self.rootfs is not None
+            )
         if len(mounts) > MAX_MOUNTS:
             raise OptionError(f"{len(mounts)} mounts are too many, {MAX_MOUNTS} is the limit")
         return sorted(mounts, key=lambda mount: mount.guest.count("/") if mount.guest != "/" else 0)
 
     def wire(self) -> tuple[dict[str, object], list[int]]:
-        """What the supervisor is told, and the descriptors (the caller closes them) of the mounts, in order."""
+        """What the supervisor is told, and the descriptors (the caller closes them) of the mounts, in order, and of
+        the rootfs."""
         mounts = self.all_mounts()
         descriptors: list[int] = []
+        rootfs: dict[str, object] | None = None
         try:
             for mount in mounts:
                 descriptors.append(mount.open())  # noqa: PERF401 - those opened before a failure must be closed
+            if self.rootfs is not None:
+                rootfs, fds = self.rootfs.open()
+                descriptors += fds
         except BaseException:
             for fd in descriptors:
                 os.close(fd)
             raise
         return {
             "mounts": [[mount.guest, mount.mode, mount.host] for mount in mounts],
+            "rootfs": rootfs,
             "tmpfs": self.tmpfs,
             "uid": self.uid,
             "gid": self.gid,
@@ -160,12 +179,32 @@ class Options:
         }, descriptors
 
 
-def _host_path(path: str, absolute: Callable[[str], str] = os.path.abspath) -> str:
+def host_path(path: str, absolute: Callable[[str], str] = os.path.abspath) -> str:
     """An absolute path on the host."""
     try:
         return absolute(os.path.expanduser(path))
     except FileNotFoundError:
         raise OptionError(f"{path} is relative to a current directory that does not exist any more") from None
+
+
+def own_path(host: str) -> str:
+    """The guest path that is a host path's own: itself, or for a Windows path what a POSIX shell there calls it
+    (``/c/dir`` for ``C:\\dir``)."""
+    if host.startswith("/"):
+        return host
+    drive, colon, rest = host.partition(":")
+    return "/" + ((drive.lower() + rest) if colon else host).replace("\\", "/").lstrip("/")
+
+
+def split_mount(text: str) -> list[str]:
+    """The parts of ``HOST:GUEST[:MODE]``. A letter and a colon in front are a drive where a guest path still follows
+    (``C:\\dir:/guest:ro``, ``C:/dir:/guest``), so ``c:/guest:ro`` is the directory ``c``."""
+    parts = text.split(":")
+    drive, *others = parts
+    if len(others) < 2 or len(drive) != 1 or not drive.isalpha():
+        return parts
+    is_drive = others[0].startswith(("/", "\\")) and others[1].startswith("/")
+    return [f"{drive}:{others[0]}", *others[1:]] if is_drive else parts
 
 
 def guest_path(text: str, what: str) -> str:
@@ -237,6 +276,16 @@ def parse_user(user: str | int | tuple[int, int] | None) -> tuple[int, int]:
     if len(digits) not in (1, 2) or len(numbers) != len(digits) or max(numbers) >= (1 << 32) - 1:
         raise OptionError(f"user {user!r} is not of the form UID[:GID] with numbers")
     return numbers[0], numbers[-1]
+
+
+def _rootfs(path: StrPath | None, size: int | str | None) -> Rootfs | None:
+    if path is None:
+        if size is not None:
+            raise OptionError("a size of the rootfs is given, but no rootfs")
+        return None
+    from pylitebox.sandbox.rootfs import Rootfs
+
+    return Rootfs(path, parse_size(size) if size is not None else ROOTFS_SIZE)
 
 
 def check_hostname(name: str) -> str:

@@ -12,12 +12,14 @@ import threading
 from pylitebox.sandbox.errors import SandboxError
 from pylitebox.supervisor.protocol import Channel, pair
 
+#: Packages of other people that a supervisor uses where they are installed.
+OPTIONAL = ("zstandard",)
 _lock = threading.Lock()
 _channel: Channel | None = None
 
 _PROGRAM = """
 import sys
-sys.path.append(sys.argv[1])
+sys.path += sys.argv[1:]
 from pylitebox.supervisor.zygote import main
 main()
 """
@@ -55,11 +57,10 @@ def _start() -> Channel:
 
     if not sys.executable:
         raise SandboxError("the running Python does not know its own program (sys.executable is empty)")
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     ours, theirs = pair()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, root],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, *_search_path()],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=None if os.environ.get("PYLITEBOX_DEBUG") else subprocess.DEVNULL,
@@ -74,6 +75,19 @@ def _start() -> Channel:
         theirs.close()
     process.returncode = 0  # it ends when we do: nobody waits for it, and that is no reason for a ResourceWarning
     return ours
+
+
+def _search_path() -> list[str]:
+    """Where our package is, and behind it (and the standard library) those of OPTIONAL."""
+    from importlib.util import find_spec
+
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    found = [root]
+    for name in OPTIONAL:
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            found.append(os.path.dirname(os.path.dirname(spec.origin)))
+    return list(dict.fromkeys(found))
 
 
 def _forget() -> None:

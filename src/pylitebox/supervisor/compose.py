@@ -2,8 +2,9 @@
 
 1. Everything that needs the user's own rights is opened: the host directories (O_PATH), the stub program.
 2. ``enclose``: no new privileges, a uid of its own if root started us, no capabilities, Landlock.
-3. The platform starts, so that its processes' walls nest in ours; then the kernel and the file tree.
-4. ``seal``: our own seccomp filter, last.
+3. The platform starts, so that its processes' walls nest in ours; then the kernel.
+4. ``seal``: our own seccomp filter, after which all is as it stays.
+5. The file tree is made, and what is in a user's archive is looked at for the first time.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, cast
 
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.fs.hostfs import forget_idle
+from pylitebox.kernel.fs.hostfs import HostFs, forget_idle
 from pylitebox.kernel.kernel import Kernel, Limits
 from pylitebox.kernel.log import log, send_to
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south import descriptors
-from pylitebox.south.hostfiles import Workers, open_tree
-from pylitebox.supervisor import confine, view
+from pylitebox.south.hostfiles import PosixFile, Workers, open_tree
+from pylitebox.south.native.launch import STUB, StartError
+from pylitebox.supervisor import confine, platforms, view
 from pylitebox.supervisor.control import RETRY_NS, Control, LogToClient
 from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
 from pylitebox.supervisor.session import NewStream, Session
@@ -29,9 +31,11 @@ from pylitebox.supervisor.session import NewStream, Session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pylitebox.kernel.platform import HostDirectory
+    from pylitebox.kernel.fs.vfs import FileSystem
+    from pylitebox.kernel.platform import HostDirectory, HostFile
     from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.south.native.platform import NativePlatform
+    from pylitebox.supervisor.rootfs import ArchiveRoot
 
 _WANTED = stat.S_IROTH | stat.S_IXOTH
 
@@ -74,16 +78,16 @@ def compose(channel: Channel, message: Message) -> Composed:
     """The sandbox that the client's first request describes."""
     if message.text("op") != "configure":
         raise ProtocolError("the first request is not configure")
-    if message.text("platform") != "native":
-        raise ComposeError(f"there is no platform {message.text('platform')!r} here; native is one")
     if os.uname().release.endswith("-pylitebox"):
         raise ComposeError("this is a sandbox of pylitebox already, and its kernel cannot hold another one")
+    row = platforms.choose(message.text("platform"))
     _observers(message)
     plan = _Plan(message)
     walls = plan.enclose()
     # a trace shows every call, so none is answered before the kernel sees it
     watched = message.header.get("trace") or message.header.get("summary")
-    platform = _native(plan.stub, plan.urandom, local=not watched and os.environ.get("PYLITEBOX_FAST") != "0")
+    local = not watched and os.environ.get("PYLITEBOX_FAST") != "0"
+    platform = row.make(platforms.Ingredients(plan.stub, plan.urandom, local))
     workers = Workers()
     workers.attach(platform)
     plan.set_workers(workers)
@@ -98,29 +102,45 @@ def compose(channel: Channel, message: Message) -> Composed:
         platform.start()
         plan.close_stub()
         processes.boot(kernel)
+        expected = {0, 1, 2, channel.fileno(), *platform.descriptors(), *workers.descriptors()}
+        expected.update(plan.descriptors(), [plan.trace] if plan.trace >= 0 else [])
+        message.close()
+        walls += confine.seal(expected, groups=["host-write"] if plan.writable else [])
+        if plan.archive is not None:
+            plan.view.rootfs = _archive(plan.archive, workers, control)
         view.build(kernel, plan.view, plan.owner)
         forget_idle(kernel)
-    except view.PlaceError as error:
+    except BaseException as error:
         platform.close()
-        where = os.fsdecode(error.path)
-        raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
-    except KernelError as error:
-        platform.close()
-        raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
+        if isinstance(error, view.PlaceError):
+            where = os.fsdecode(error.path)
+            raise ComposeError(f"nothing can be mounted at {where}: {os.strerror(error.errno)}") from error
+        if isinstance(error, StartError) and "doctor" not in str(error):
+            raise ComposeError(f"{error} (pylitebox doctor says what this host lacks)") from error
+        if isinstance(error, KernelError):
+            raise ComposeError(f"the file tree cannot be made: {os.strerror(error.errno)}") from error
+        raise
     session = Session(kernel, control.send, _streams(platform))
     control.session = session
-    traced = _observe(message, personality, session)
+    _observe(message, plan.trace, personality, session)
     platform.watch(channel.fileno(), control.readable)
     send_to(LogToClient(control))
-    expected = {0, 1, 2, channel.fileno(), *platform.descriptors(), *workers.descriptors()}
-    expected.update(plan.descriptors(), traced)
-    message.close()
-    try:
-        walls += confine.seal(expected, groups=["host-write"] if plan.writable else [])
-    except BaseException:
-        platform.close()
-        raise
     return Composed(kernel, platform, control, session, walls)
+
+
+def _archive(archive: ArchiveRoot, workers: Workers, control: Control) -> Callable[[Kernel], FileSystem]:
+    """What makes the file system of an archive, and tells the client how far it is."""
+
+    def tell(done: int) -> None:
+        control.send({"event": "progress", "text": f"unpacking {archive.host}: {done >> 20} MiB"})
+        if control.closed:
+            raise ComposeError("the client is gone")
+
+    def serve(fd: int) -> HostFile:
+        status = os.fstat(fd)
+        return cast("HostFile", PosixFile(fd, (status.st_dev, status.st_ino), workers, write=False))
+
+    return lambda kernel: archive.file_system(kernel, serve, tell)
 
 
 class _Plan:
@@ -134,14 +154,23 @@ class _Plan:
         self._trees: list[PosixDirectory] = []
         self._named: list[tuple[str, int, str]] = []  # host path, descriptor, mode
         self.writable = False
-        view.add_system(self.view, lambda path: _contract(self._tree(path, confine.READ_TREE)))
+        self.trace = -1
+        if message.header.get("trace") and message.fds:
+            self.trace = message.fds.pop()
+        self.archive: ArchiveRoot | None = None
+        rootfs = message.header.get("rootfs")
+        if rootfs is None:
+            view.add_system(self.view, lambda path: _contract(self._tree(path, confine.READ_TREE)))
         self._open_mounts(message)
+        if rootfs is not None:
+            self._open_rootfs(rootfs, message)
         self.stub = self._open_stub()
         self.urandom = os.open("/dev/urandom", os.O_RDONLY | os.O_CLOEXEC)
 
     def _open_mounts(self, message: Message) -> None:
         rows = _rows(message, "mounts", 3)
-        if len(rows) != len(message.fds) - _trace_descriptors(message):
+        more = (0,) if message.header.get("rootfs") is None else (1, 2)
+        if len(message.fds) - len(rows) not in more:
             raise ProtocolError("mounts and descriptors differ in number")
         for (guest, mode, host), fd in zip(rows, message.fds, strict=False):
             if mode not in ("ro", "cow", "rw") or not isinstance(host, str):
@@ -150,6 +179,21 @@ class _Plan:
             self.view.mounts.append(view.HostMount(_path(guest), str(mode), _contract(tree)))
             self._named.append((host, tree.fileno(), str(mode)))
             self.writable = self.writable or mode == "rw"
+
+    def _open_rootfs(self, facts: object, message: Message) -> None:
+        if not isinstance(facts, dict) or not isinstance(facts.get("host"), str):
+            raise ProtocolError("the rootfs is malformed")
+        host, count = facts["host"], len(_rows(message, "mounts", 3))
+        if facts.get("directory"):
+            tree = self._tree(f"/proc/self/fd/{message.fds[count]}", confine.READ_TREE)
+            self._named.append((host, tree.fileno(), "cow"))
+            # as in a system: root's; an unpacked tree belongs to whoever unpacked it
+            self.view.rootfs = lambda kernel: HostFs(kernel, _contract(tree), public_only=False)
+            return
+        from pylitebox.supervisor.rootfs import ArchiveRoot
+
+        fds, message.fds[count:] = message.fds[count:], []
+        self.archive = ArchiveRoot(host, fds, _size(facts.get("limit")))
 
     def _tree(self, path: str, rights: int) -> PosixDirectory:
         try:
@@ -162,8 +206,6 @@ class _Plan:
 
     def _open_stub(self) -> str:
         """A path to the stub program that holds whatever uid we become."""
-        from pylitebox.south.native.launch import STUB, StartError
-
         try:
             fd = os.open(STUB, os.O_PATH | os.O_CLOEXEC)
         except OSError:
@@ -206,8 +248,9 @@ class _Plan:
         return None
 
     def descriptors(self) -> list[int]:
-        """What stays open of all that was opened: the host trees."""
-        return [fd for tree in self._trees for fd in tree.tree.descriptors()]
+        """What stays open of all that was opened: the host trees, and the archive."""
+        archive = self.archive.fds if self.archive is not None else []
+        return [fd for tree in self._trees for fd in tree.tree.descriptors()] + archive
 
     def set_workers(self, workers: Workers) -> None:
         for tree in self._trees:
@@ -217,12 +260,6 @@ class _Plan:
 def _contract(tree: PosixDirectory) -> HostDirectory:
     """A tree as the kernel sees it: directories of one tree only ever meet each other."""
     return cast("HostDirectory", tree)
-
-
-def _native(stub: str, urandom: int, *, local: bool) -> NativePlatform:
-    from pylitebox.south.native.platform import NativePlatform
-
-    return NativePlatform(stub=stub, landlock=confine.landlock_attributes(), urandom=urandom, local=local)
 
 
 def _streams(platform: NativePlatform) -> NewStream:
@@ -236,10 +273,6 @@ def _streams(platform: NativePlatform) -> NewStream:
     return new_stream
 
 
-def _trace_descriptors(message: Message) -> int:
-    return 1 if message.header.get("trace") else 0
-
-
 def _observers(message: Message) -> None:
     """Import what :func:`_observe` will need, while modules can be opened."""
     if message.header.get("trace"):
@@ -248,22 +281,18 @@ def _observers(message: Message) -> None:
         from pylitebox.north.linux import summary  # noqa: F401
 
 
-def _observe(message: Message, personality: Personality, session: Session) -> list[int]:
-    """--strace and --summary; the descriptors that they write to."""
-    traced: list[int] = []
-    if message.header.get("trace") and message.fds:
+def _observe(message: Message, trace: int, personality: Personality, session: Session) -> None:
+    """--strace, written to the descriptor ``trace``, and --summary."""
+    if trace >= 0:
         from pylitebox.north.linux.trace import Tracer
 
-        fd, message.fds[-1] = message.fds[-1], -1
-        traced.append(fd)
-        Tracer(_write_trace(fd)).install(personality)
+        Tracer(_write_trace(trace)).install(personality)
     if message.header.get("summary"):
         from pylitebox.north.linux.summary import Summary
 
         summary = Summary()
         summary.install(personality)
         session.last_words = lambda: {"summary": summary.render()}
-    return traced
 
 
 def _write_trace(fd: int) -> Callable[[str], None]:

@@ -8,6 +8,7 @@ until the client is gone or the sandbox is done, and everything in it is ended.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import resource
@@ -86,7 +87,8 @@ def _serve(channel: Channel) -> None:
     try:
         composed: Composed = compose(channel, message)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
-        channel.socket.settimeout(None)
+        flags = fcntl.fcntl(channel.fileno(), fcntl.F_GETFL)  # settimeout would make a call that the filter refuses
+        fcntl.fcntl(channel.fileno(), fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
         channel.send({"re": ident, "message": _explain(error)})
         return
     finally:

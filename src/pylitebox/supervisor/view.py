@@ -3,7 +3,8 @@
 The root is an empty file system in memory. The host's programs, libraries and configuration (SYSTEM) appear in it
 read-only beneath copy-on-write layers, and only what everyone on the host may read; then come the kernel's own /dev
 and /proc, and what the user asked for. Nothing else of the host is there: no home directories, no /var, no /sys.
-A directory that the user mounts at / replaces all of it but /dev and /proc.
+A directory that the user mounts at / replaces all of it but /dev and /proc. So does a rootfs, beneath a copy-on-write
+layer: it needs to have none of /dev, /proc, /sys and /tmp, and no file of the host is there.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class View:
         self.links: list[tuple[bytes, bytes]] = []  # path, target
         self.mounts: list[HostMount] = []
         self.tmpfs: list[tuple[bytes, int]] = []  # path, bytes (0: no limit of its own)
+        self.rootfs: Callable[[Kernel], FileSystem] | None = None  # makes what is beneath the root, instead of system
 
 
 def add_system(view: View, open_tree: Callable[[str], HostDirectory]) -> None:
@@ -105,7 +107,10 @@ def add_system(view: View, open_tree: Callable[[str], HostDirectory]) -> None:
 def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
     """The mount tree; the user's mounts and the files in them belong to ``owner``. KernelError."""
     root = next((mount for mount in view.mounts if mount.guest == b"/"), None)
-    if root is not None:
+    if view.rootfs is not None:
+        namespace = kernel.namespace = Namespace(kernel, OverlayFs(kernel, view.rootfs(kernel)), _FLAGS)
+        _make_tmp(namespace)
+    elif root is not None:
         namespace = kernel.namespace = Namespace(kernel, _host_file_system(kernel, root, owner), _FLAGS)
     else:
         namespace = kernel.namespace = Namespace(kernel, TmpFs(kernel), _FLAGS)
@@ -123,6 +128,14 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
         _mount(namespace, filesystem, path)
     _configure(kernel, namespace)
     return namespace
+
+
+def _make_tmp(namespace: Namespace) -> None:
+    """A rootfs without a /tmp gets one."""
+    try:
+        namespace.make_directories(b"/tmp", 0o1777)
+    except KernelError:  # it has one, of a kind of its own
+        pass
 
 
 def _show_system(kernel: Kernel, view: View) -> None:
@@ -162,9 +175,13 @@ def _configure(kernel: Kernel, namespace: Namespace) -> None:
 
 def _write(namespace: Namespace, path: bytes, data: bytes) -> None:
     try:
-        file = ops.open(namespace.view, path, fc.O_WRONLY | fc.O_CREAT | fc.O_TRUNC, 0o644)
-    except KernelError:  # a host without /etc, or one whose file is a link to somewhere else
+        file = ops.open(namespace.view, path, fc.O_WRONLY | fc.O_CREAT | fc.O_TRUNC | fc.O_NONBLOCK, 0o644)
+    except KernelError:  # no /etc, or a file of this name that is a link to somewhere else or no file
         return
     file.references += 1
-    file.pwrite(data, 0)
-    file.put()
+    try:
+        file.pwrite(data, 0)
+    except KernelError:  # a link to a device of ours
+        pass
+    finally:
+        file.put()

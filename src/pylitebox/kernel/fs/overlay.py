@@ -13,7 +13,6 @@ So files and directories keep their identity and inode number, hard links stay l
 layer are renamed like any other. What was changed is kept (*pinned*) in its directory's own entries; so the layer
 wins over later changes of the lower file system. A mapping made before a file's first write keeps showing the lower
 file, as on overlayfs. Each entry and each whiteout counts as one of the file system's entries.
-Missing: extended attributes of lower files.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi.stat import OVERLAYFS_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.content import Content
-from pylitebox.kernel.fs.tmpfs import MAX_ENTRIES, MemoryDirectory, MemoryFile, MemoryInode, TmpFs
+from pylitebox.kernel.fs.tmpfs import MAX_ENTRIES, Attributes, MemoryDirectory, MemoryFile, MemoryInode, TmpFs
 from pylitebox.kernel.fs.vfs import Inode, Stat
 
 if TYPE_CHECKING:
@@ -131,6 +130,39 @@ class LayeredInode(MemoryInode):
 
     def readable_by_policy(self) -> bool:
         return self.lower is None or self.lower.readable_by_policy()
+
+    # -- extended attributes: the lower file's until one is changed -------------------------------------------
+
+    def _lower_xattrs(self) -> list[bytes]:
+        """The names of those that are still the lower file's."""
+        if self.lower is None or self._xattrs is not None:
+            return []
+        return self.lower.list_xattr()
+
+    def get_xattr(self, name: bytes) -> bytes:
+        if name in self._lower_xattrs():
+            assert self.lower is not None
+            return self.lower.get_xattr(name)
+        return super().get_xattr(name)
+
+    def list_xattr(self) -> list[bytes]:
+        return self._lower_xattrs() or super().list_xattr()
+
+    def set_xattr(self, name: bytes, value: bytes, flags: int) -> None:
+        self._take_xattrs()
+        super().set_xattr(name, value, flags)
+
+    def remove_xattr(self, name: bytes) -> None:
+        self._take_xattrs()
+        super().remove_xattr(name)
+
+    def _take_xattrs(self) -> None:
+        names = self._lower_xattrs()
+        if names and self.lower is not None:
+            xattrs = Attributes(self.filesystem.space)
+            for name in names:
+                xattrs.put(name, self.lower.get_xattr(name))
+            self._xattrs = xattrs
 
     def readlink(self) -> bytes:
         if self.lower is None:

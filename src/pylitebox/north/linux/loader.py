@@ -135,6 +135,14 @@ class Executable:
             offset += len(part)
         return b"".join(parts)
 
+    def map_source(self) -> Waiting[MapSource]:
+        """What is mapped of it. A file whose bytes must be brought together for that may have to wait for them."""
+        while True:
+            try:
+                return self.file.map_source()
+            except WouldBlock:
+                yield Wait(*self.file.wait_queues(), interruptible=False)
+
     def read_head(self) -> Waiting[bytes]:
         known = self.known()
         self.head = known.head if known is not None else (yield from self.read(_HEAD, 0))
@@ -214,9 +222,9 @@ def _load(
                 raise KernelError(E.ELIBBAD if error.errno == E.ENOEXEC else error.errno) from None
         space = _Space(who.kernel)
         try:
-            space.add_program(program, executable)
+            yield from space.add_program(program, executable)
             if loader is not None and interpreter is not None:
-                space.add_interpreter(loader, interpreter)
+                yield from space.add_interpreter(loader, interpreter)
             return space.finish(argv, environ, filename, who.cred, stack_limit)
         except BaseException:
             for source in space.sources:
@@ -262,30 +270,30 @@ class _Space:
     def not_reserved(self, start: int, end: int) -> bool:
         return all(end <= low or high <= start for low, high in self.platform.reserved)
 
-    def add(self, file: elf.Elf, executable: Executable, bias: int) -> None:
+    def add(self, file: elf.Elf, executable: Executable, bias: int) -> Waiting[None]:
         if not all(self.not_reserved(s.vaddr + bias, s.vaddr + s.memsz + bias) for s in file.segments):
             raise KernelError(E.ENOMEM)
-        source = executable.file.map_source()
+        source = yield from executable.map_source()
         self.sources.append(source)
         if executable.file.location is not None:
             self.kernel.mapped_files.note(source.key(), executable.file.location)
         self.loader.add(file, source, executable.file.stat().size, bias)
 
-    def add_program(self, file: elf.Elf, executable: Executable) -> None:
+    def add_program(self, file: elf.Elf, executable: Executable) -> Waiting[None]:
         low, high = file.span
         if file.header.dynamic:
             base, room = (ELF_ET_DYN_BASE, _PIE_ROOM) if file.interp else (_LOADER_BASE, _ROOM)
             self.bias = self.pick(base, room, high - low, file.alignment) - low
         self.program = file
         self.entry = file.header.entry + self.bias
-        self.add(file, executable, self.bias)
+        yield from self.add(file, executable, self.bias)
 
-    def add_interpreter(self, file: elf.Elf, executable: Executable) -> None:
+    def add_interpreter(self, file: elf.Elf, executable: Executable) -> Waiting[None]:
         low, high = file.span
         bias = self.pick(_LOADER_BASE, _ROOM, high - low, file.alignment) - low if file.header.dynamic else 0
         self.interpreter_base = bias
         self.entry = file.header.entry + bias
-        self.add(file, executable, bias)
+        yield from self.add(file, executable, bias)
 
     def finish(
         self, argv: list[bytes], environ: list[bytes], filename: bytes, cred: Credentials, stack_limit: int

@@ -53,7 +53,6 @@ FAMILIES = (
     "metadata",
     "mqueue",
     "opening",
-    "opening",
     "pipes",
     "poll",
     "process",

@@ -320,7 +320,7 @@ _EPERM = refuse(E.EPERM)
 
 SUPERVISOR: tuple[Rule, ...] = (
     plain("read", "control socket, console streams, host files, /proc, randomness for guests"),
-    plain("write", "console streams"),
+    plain("write", "console streams; the content of a compressed rootfs, into the file that it was given"),
     plain("close", "its own descriptors"),
     plain("fstat", "host files and shared buffers"),
     plain("newfstatat", "files of the host view; whether a guest thread exists"),
@@ -328,7 +328,8 @@ SUPERVISOR: tuple[Rule, ...] = (
         "openat",
         [_OPEN_ONLY],
         _EPERM,
-        "files of the host view; mem, maps, smaps, stat, schedstat and syscall of guests in /proc; Landlock says which",
+        "files of the host view; mem, maps, smaps, stat, statm, schedstat, syscall, children and threads of guests in "
+        "/proc; Landlock says which",
     ),
     plain("readlinkat", "symbolic links of the host view"),
     plain("getdents64", "directories of the host view"),
