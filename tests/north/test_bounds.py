@@ -11,6 +11,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import sched as sd
 from pylitebox.abi import socket as so
+from pylitebox.kernel.exit import exit_process
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.kernel import Limits
@@ -226,3 +227,16 @@ def test_groups_are_bounded(g: Guest) -> None:
 def test_the_defaults_fit_a_small_machine() -> None:
     limits = Limits()
     assert limits.memory_file_bytes + limits.listing_bytes + limits.socket_bytes + 8192 * limits.pipe_pages < 2 << 30
+
+
+def test_timers_of_all_processes_are_counted(bench: Bench, g: Guest) -> None:
+    budget, ident = bench.kernel.posix_timers, bytearray(4)
+    budget.limit = 2
+    other = bench.guest()
+    assert g("timer_create", 1, 0, ident) == 0
+    assert other("timer_create", 1, 0, ident) == 0
+    assert other("timer_create", 1, 0, ident) == -E.EAGAIN
+    assert g("timer_delete", 0) == 0
+    assert other("timer_create", 1, 0, ident) == 0
+    exit_process(other.task.process, 0)
+    assert budget.used == 0

@@ -258,6 +258,23 @@ def test_a_chain_of_waiters_is_served_in_turns(bench: Bench) -> None:
     assert get_all(first, ident, 60) == (1, *[0] * 59)
 
 
+def test_many_that_must_go_on_waiting_are_in_nobodys_way(bench: Bench) -> None:
+    first, last = bench.guest(), bench.guest()
+    ident = first("semget", KEY, 3, ipc.IPC_CREAT | 0o600)
+    waiting = [bench.guest() for _ in range(80)]  # together more than one turn
+    for guest in waiting:
+        assert semop(guest, ident, *[(1, 0, 0)] * 499, (0, -1, 0)) is PARKED
+    assert semop(last, ident, (2, -1, 0)) is PARKED
+    assert semop(first, ident, (2, 1, 0)) == 0
+    bench.run()
+    assert last.result == 0
+    assert all(guest.parked for guest in waiting)
+    assert not bench.kernel.timers.heap, "and nothing goes on being tried"
+    assert semop(first, ident, (0, 80, 0)) == 0
+    bench.run()
+    assert all(guest.result == 0 for guest in waiting)
+
+
 def test_semaphore_memory_is_bounded(bench: Bench) -> None:
     g = bench.guest()
     bench.kernel.ipc.memory.limit = 8 << 20

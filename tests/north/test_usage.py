@@ -12,6 +12,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import resource as rl
 from pylitebox.abi import signal as sg
 from pylitebox.abi import time as tm
+from pylitebox.kernel.exit import exit_process
 from pylitebox.kernel.platform import NOTHING, Usage
 from pylitebox.kernel.usage import plus
 from tests.north.bench import PARKED
@@ -222,3 +223,20 @@ def test_a_signal_to_a_group_counts_for_each(bench: Bench, guest: Guest) -> None
     assert bench.kernel.queued_signals == {0: 1}
     assert guest("rt_sigtimedwait", mask, 0, 0, 8) == 40
     assert bench.kernel.queued_signals == {}
+
+
+def test_queued_signals_of_all_users_are_bounded(bench: Bench, guest: Guest) -> None:
+    bench.kernel.limits.queued_signals = 3
+    mask = sg.bit(40).to_bytes(8, "little")
+    info = struct.pack("<iii", 0, 0, sg.SI_QUEUE).ljust(128, b"\0")
+    pid = guest.task.process.pid
+    guest("rt_sigprocmask", sg.SIG_BLOCK, mask, 0, 8)
+    results = []
+    for uid in range(5):  # root's, and may take any other
+        guest("setresuid", uid, 0, 0)
+        results.append(guest("rt_sigqueueinfo", pid, 40, info))
+    assert results == [0, 0, 0, -E.EAGAIN, -E.EAGAIN]
+    assert guest("rt_sigtimedwait", mask, 0, 0, 8) == 40
+    assert guest("rt_sigqueueinfo", pid, 40, info) == 0
+    exit_process(guest.task.process, 0)
+    assert bench.kernel.all_queued_signals == 0

@@ -252,6 +252,7 @@ def create_timer(
     timers = process.posix_timers
     if len(timers) >= MAX_TIMERS:
         raise KernelError(E.EAGAIN)
+    process.kernel.posix_timers.take(1)
     ident = 0
     while ident in timers:
         ident += 1
@@ -270,6 +271,7 @@ def find_timer(process: Process, ident: int) -> PosixTimer:
 def delete_timer(process: Process, ident: int) -> None:
     find_timer(process, ident).timer.disarm()
     del process.posix_timers[ident]
+    process.kernel.posix_timers.give(1)
 
 
 def cancel_posix(process: Process) -> None:

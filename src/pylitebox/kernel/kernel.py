@@ -52,6 +52,8 @@ class Limits:
         self.mapped_sources = 1 << 12  # distinct files and shared buffers that are mapped
         self.record_locks = 1 << 16  # of all files
         self.ipc_bytes = 64 << 20  # in messages of both kinds of queues, semaphores and their undo values
+        self.posix_timers = 1 << 15  # of all processes
+        self.queued_signals = 1 << 16  # of all users: about a quarter of a kilobyte of ours each
         self.inotify_watches = 1 << 16  # of all inotify instances: about half a kilobyte of ours each
         self.inotify_bytes = 32 << 20  # of events that nobody has read yet
         self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
@@ -95,6 +97,7 @@ class Kernel:
         self.pipe_pages = Budget(self.limits.pipe_pages)
         self.epoll_entries = Budget(self.limits.epoll_entries)
         self.record_locks = Budget(self.limits.record_locks, errno=E.ENOLCK)
+        self.posix_timers = Budget(self.limits.posix_timers, errno=E.EAGAIN)
         self.inotify_watches = Budget(self.limits.inotify_watches)
         self.inotify_bytes = Budget(self.limits.inotify_bytes)
         self.inotify_instances: dict[int, int] = {}  # by user
@@ -110,6 +113,7 @@ class Kernel:
         self.boot_id = platform.random(16)
         self.current: Task | None = None  # whose call is being answered, or was last (signalfd(2), /proc's state)
         self.queued_signals: dict[int, int] = {}  # by the user they count for (signal_state.py)
+        self.all_queued_signals = 0
         self._last_pid = 1
         self._last_minor = 30  # of file systems; below are the fixed ones of nameless files
         self.init: Process | None = None  # pid 1, the reaper: made by process.boot()

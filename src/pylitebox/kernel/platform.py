@@ -250,7 +250,7 @@ class GuestThread(Protocol):
 
     def areas(self, *, detailed: bool = False) -> list[Area]:
         """What is mapped in this thread's address space, lowest first (for /proc/PID/maps); ``detailed``: with what
-        /proc/PID/smaps says of each."""
+        /proc/PID/smaps says of each, unless there are so many that this would take long."""
         ...
 
 

@@ -150,7 +150,8 @@ class PendingSignals:
         if kernel is not None and owner >= 0:
             count = kernel.queued_signals.get(owner, 0)
             forced = info.code == sg.SI_TIMER or (signo < sg.SIGRTMIN and info.code >= 0)
-            if not forced and count >= min(limit, MAX_QUEUED):
+            full = count >= min(limit, MAX_QUEUED) or kernel.all_queued_signals >= kernel.limits.queued_signals
+            if not forced and full:
                 if queue is not None or (signo >= sg.SIGRTMIN and info.code != sg.SI_USER):
                     return False
                 info = SigInfo(signo)
@@ -158,6 +159,7 @@ class PendingSignals:
                 if info.owner >= 0:  # it is queued for another of a group already
                     info = info.copy()
                 kernel.queued_signals[owner] = count + 1
+                kernel.all_queued_signals += 1
                 info.owner = owner
         if queue is None:
             self._queues[signo] = deque((info,))
@@ -199,6 +201,7 @@ class PendingSignals:
 def _uncount(info: SigInfo, kernel: Kernel | None) -> None:
     owner, info.owner = info.owner, -1
     if kernel is not None and owner >= 0:
+        kernel.all_queued_signals -= 1
         left = kernel.queued_signals.get(owner, 0) - 1
         if left > 0:
             kernel.queued_signals[owner] = left

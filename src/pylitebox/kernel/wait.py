@@ -71,15 +71,6 @@ class WaitQueue:
             for callback in tuple(self._watchers.values()):
                 callback()
 
-    def wake_one(self) -> None:
-        """Wake the task that has waited longest, and tell every watcher."""
-        for task in self._tasks:
-            task.kernel.scheduler.wake(task)
-            break
-        if self._watchers:
-            for callback in tuple(self._watchers.values()):
-                callback()
-
 
 class Wait:
     """What a blocking call waits for: any of ``queues``, until ``deadline`` (monotonic ns; None: for ever)."""

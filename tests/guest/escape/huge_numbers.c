@@ -43,6 +43,12 @@ int main(int argc, char **argv) {
             RAW(SYS_mmap, 0, n, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         });
     }
+    IN_CHILD({ // a handler's stack that ends behind all addresses
+        struct sigaction action = {.sa_handler = (void *)main, .sa_flags = SA_ONSTACK};
+        sigaction(SIGUSR1, &action, 0);
+        unsigned long stack[3] = {-4096ul, 0, 8192};
+        RAW(SYS_sigaltstack, stack, 0), raise(SIGUSR1);
+    });
     // An argument vector without an end, and a string without one.
     char **endless = mmap(0, 1 << 24, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *text = mmap(0, 1 << 24, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -16,11 +16,13 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import pylitebox
 from tests.guest import harness
 from tests.guest.variants import VARIANTS
 
@@ -192,6 +194,7 @@ def test_contained(runner: harness.Runner, hostile: Path, host: Host, name: str)
     assert outcome.stdout.rstrip().rpartition("\n")[2].startswith("contained"), outcome
     assert outcome.status == 0, outcome
     assert "Traceback" not in outcome.stderr, outcome.stderr
+    assert "internal error" not in outcome.stderr, outcome.stderr
 
 
 @pytest.mark.timeout(200)
@@ -227,6 +230,42 @@ def test_the_programs_notice_when_they_are_out(runner: harness.Runner, hostile: 
     outcome = runner.run([f"/hostile/{name}", *arguments], *mounts)
     assert outcome.status == 77, outcome
     assert "ESCAPED" in outcome.stdout
+    host.untouched()
+
+
+def _held_for_guests() -> list[str]:
+    """The descriptors by which a supervisor below this process holds guest processes."""
+    for fds in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            links = [os.readlink(fd) for fd in fds.iterdir()]
+        except OSError:
+            continue  # gone, or somebody else's
+        if "anon_inode:seccomp notify" in links and _is_below(int(fds.parent.name)):
+            return [link for link in links if link.startswith("/proc/") or link == "anon_inode:[pidfd]"]
+    raise AssertionError("no supervisor")
+
+
+def _is_below(pid: int) -> bool:
+    while pid > 1 and pid != os.getpid():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid > 1
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees the descriptors of a confined process")
+def test_the_supervisor_holds_nothing_for_ever(hostile: Path, host: Host) -> None:
+    mounts = [f"{hostile}:/hostile:ro", f"{host.mounted}:/escape:ro"]
+    with pylitebox.Sandbox(mounts=mounts, cwd="/tmp") as box:
+        box.run(["/bin/true"])
+        before = len(_held_for_guests())
+        for name in ("strays", "fuzz"):
+            done = box.run([f"/hostile/{name}", "/none", "/none", "1", "1", "1"], capture_output=True, timeout=60)
+            assert done.returncode == 0, done
+        assert box.run(["/bin/sh", "-c", "echo served | cat"], capture_output=True).stdout == b"served\n"
+        deadline = time.monotonic() + 15  # clones that were granted are waited for
+        while len(_held_for_guests()) != before and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert len(_held_for_guests()) == before
     host.untouched()
 
 

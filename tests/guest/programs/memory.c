@@ -86,5 +86,19 @@ int main(void) {
     memcpy(jit, code, sizeof code);
     SHOW(mprotect(jit, 4096, PROT_READ | PROT_EXEC));
     SHOW(((int (*)(void))jit)());
+    // Many areas, in /proc.
+    enum { PAGES = 12000 };
+    char *many = mmap(NULL, PAGES * 4096L, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), line[512];
+    for (long i = 0; i < PAGES; i += 2)
+        if (mprotect(many + i * 4096, 4096, PROT_READ)) return 1;
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    int areas = 0, sizes = 0, inside = 0;
+    unsigned long low, high;
+    while (smaps && fgets(line, sizeof line, smaps))
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            areas += inside = low >= (unsigned long)many && low < (unsigned long)many + PAGES * 4096L;
+        else if (inside && !strncmp(line, "Rss:", 4))
+            sizes++;
+    SHOW(areas), SHOW(sizes);
     return 0;
 }

@@ -1,7 +1,6 @@
 """What the text files of a process's directory in /proc say (man 5 proc), one function each.
 
-Sizes of resident memory are the mapped sizes, and page faults, context switches and I/O are not counted: the kernel
-does not see them.
+What a process has used is what its platform measures (kernel/usage.py); only I/O is not counted.
 """
 
 from __future__ import annotations
@@ -183,11 +182,12 @@ def areas_of(process: Process, task: Task | None, *, detailed: bool = False) -> 
 
 @entry("maps")
 def _maps(kernel: Kernel, process: Process, task: Task | None) -> bytes:
-    return b"".join([map_line(kernel, process, area) for area in areas_of(process, task)])
+    heap_end = process.program_break
+    return b"".join([map_line(kernel, process, area, heap_end) for area in areas_of(process, task)])
 
 
-def map_line(kernel: Kernel, process: Process, area: Area) -> bytes:
-    layout, heap_end = process.layout, process.program_break
+def map_line(kernel: Kernel, process: Process, area: Area, heap_end: int) -> bytes:
+    layout = process.layout
     name, dev, ino = area.name.encode(), 0, 0
     if area.source is not None:
         dev, ino, name = _mapped_file(kernel, process, area.source)

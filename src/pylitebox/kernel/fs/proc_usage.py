@@ -1,6 +1,7 @@
 """The files of /proc/PID about what a process uses: memory by area, time, timers; and what is only there to be read.
 
-Areas and their sizes are the platform's; nothing that the host's kernel says of them names anything of the host.
+Areas and their sizes are the platform's; nothing that the host's kernel says of them names anything of the host. Of a
+process with very many areas smaps says no more than what is mapped.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def _details(area: Area) -> list[tuple[bytes, int | bytes]]:
 
 @entry("smaps", 0o444)
 def _smaps(kernel: Kernel, process: Process, task: Task | None) -> bytes:
-    parts = []
+    parts, heap_end = [], process.program_break
     for area in areas_of(process, task, detailed=True):
-        parts.append(map_line(kernel, process, area))
+        parts.append(map_line(kernel, process, area, heap_end))
         for name, value in _details(area):
             shown = b"%-15s %8d kB\n" % (name + b":", value) if isinstance(value, int) else name + b": " + value + b"\n"
             parts.append(shown)

@@ -1,7 +1,7 @@
 """Inter-process communication by keys (System V) and by names (POSIX message queues).
 
-All of a sandbox's is here, made when a guest first asks for it (``Kernel.ipc``). What it makes the supervisor hold is
-bounded by one budget, ``memory``; segments of shared memory count as data of in-memory files.
+All of a sandbox's is here (``Kernel.ipc``). What it makes the supervisor hold is bounded by one budget, ``memory``;
+segments of shared memory count as data of in-memory files.
 """
 
 from __future__ import annotations

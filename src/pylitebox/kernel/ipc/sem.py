@@ -19,6 +19,8 @@ from pylitebox.kernel.ipc.table import S_IRUGO, S_IWUGO, IpcObject, IpcTable
 from pylitebox.kernel.wait import Blocking, Wait, WaitQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.content import Budget
     from pylitebox.kernel.kernel import Kernel
@@ -61,7 +63,8 @@ class SemaphoreSet(IpcObject):
         self.otime = 0
         self.undo: dict[Process, dict[int, int]] = {}
         self._waiting: dict[_Pending, None] = {}
-        self._going_on = False
+        self._passes: Iterator[None] | None = None  # of an update that goes on from the loop
+        self._again = False
 
     # -- operations -------------------------------------------------------------------------------------------
 
@@ -136,16 +139,31 @@ class SemaphoreSet(IpcObject):
 
     def update(self) -> None:
         """Do what has become possible of what waits."""
+        self._again = bool(self._waiting)
+        if self._passes is None and self._again:
+            self._passes = self._pass()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        assert self._passes is not None
+        for _ in self._passes:
+            self.kernel.timers.at(self.kernel.now(), self._go_on)
+            return
+        self._passes = None
+
+    def _pass(self) -> Iterator[None]:
+        """Try each that waits, again and again, until nothing changes any more; a pause after each TURN."""
         left = TURN
-        again = bool(self._waiting)
-        while again:
-            again = False
+        while self._again:
+            self._again = False
             for alters in (False, True):
                 for pending in [p for p in self._waiting if p.alters is alters]:
                     left -= len(pending.sops) // ipc.SEMBUF.size
                     if left < 0:
-                        self._go_on_later()
-                        return
+                        yield
+                        left = TURN
+                        if pending not in self._waiting:
+                            continue
                     try:
                         if not self._try(pending):
                             continue
@@ -156,18 +174,7 @@ class SemaphoreSet(IpcObject):
                     del self._waiting[pending]
                     self.otime = self.now()
                     pending.end(0)
-                    again = again or alters
-
-    def _go_on_later(self) -> None:
-        if self._going_on:
-            return
-        self._going_on = True
-
-        def go_on() -> None:
-            self._going_on = False
-            self.update()
-
-        self.kernel.timers.at(self.kernel.now(), go_on)
+                    self._again = self._again or alters
 
     def waiters(self, number: int, *, zero: bool) -> int:
         """GETNCNT and GETZCNT: how many wait for this value to rise, or to be zero."""

@@ -88,7 +88,13 @@ def _map(task: Task, file: File, call: tuple[int, int, int, int, int], *, write:
         source.close()
 
 
-@syscall("brk", x86_64=12, aarch64=214, support=Partial("RLIMIT_DATA is not enforced; 1 GiB at the most"))
+@syscall(
+    "brk",
+    x86_64=12,
+    aarch64=214,
+    support=Partial("RLIMIT_DATA is not enforced; 1 GiB at the most"),
+    native="always",
+)
 def brk(task: Task, address: Address) -> Result:
     layout = task.process.layout
     if not layout.brk_start <= address <= layout.brk_limit:

@@ -26,7 +26,6 @@ _SOCKADDR_STORAGE = 128
 _MAX_CONTROL = 131072
 #: Files that one message may bring (SCM_MAX_FD).
 _MAX_FILES = 253
-_MSGHDR_FLAGS = 48
 
 
 class Header:

@@ -55,7 +55,6 @@ FAMILIES = (
     "metadata",
     "mqueue",
     "opening",
-    "opening",
     "pipes",
     "poll",
     "process",

@@ -68,7 +68,14 @@ def rt_sigaction(task: Task, signo: Signal, new: Address, old: Address, size: Si
     return 0
 
 
-@syscall("rt_sigprocmask", x86_64=14, aarch64=135, support=Full, test="test_signals")
+@syscall(
+    "rt_sigprocmask",
+    x86_64=14,
+    aarch64=135,
+    support=Full,
+    test="test_signals",
+    native="while no signal waits",
+)
 def rt_sigprocmask(task: Task, how: SigmaskHow, new: Address, old: Address, size: Size) -> Result:
     if size != _SIGSET_SIZE:
         raise KernelError(E.EINVAL)

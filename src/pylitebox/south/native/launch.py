@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _CODE_SIZE = 1500 * 8
 _CONFIG = struct.Struct("<3Q3QQQQ")
-_SYS_LANDLOCK_CREATE_RULESET = 444
 
 
 #: The stub program that was built with the package.

@@ -16,11 +16,6 @@ LOADED = 9
 SIGACTION = 10
 CLONE_FAILED = 11
 DONE = 12
-REQUEST_NAMES = {
-    value: name
-    for name, value in list(globals().items())
-    if isinstance(value, int) and 0 < value < 13 and name.isupper()
-}
 
 STEP_ZERO = 0x10001
 STEP_COPY = 0x10002

@@ -48,6 +48,7 @@ from pylitebox.south.native.layout import (
 from pylitebox.south.native.memory import NativeMemory
 from pylitebox.south.native.notify import Listener
 from pylitebox.south.native.placement import Placement
+from pylitebox.south.native.strays import Strays
 from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, result_register, shares_actions
 from pylitebox.south.start import StartError
 
@@ -119,6 +120,7 @@ class NativePlatform:
         self._rerun: deque[NativeThread] = deque()
         self._ended: OrderedDict[int, None] = OrderedDict()  # host tids of processes ended lately
         self._given_up: OrderedDict[int, None] = OrderedDict()  # virtual tids that need not report in any more
+        self._strays = Strays(_HELLO_NS)
         self._template_tid = 0
         self._template_ident = 0  # the notification the template waits in, 0 while it works
         self.plan = 0  # address of the plan, in every process
@@ -211,7 +213,7 @@ class NativePlatform:
     def poll(self, deadline: int | None) -> None:
         while self._rerun:
             self._safe_point_again(self._rerun.popleft())
-        if self._cloning:
+        if self._cloning or self._strays.due is not None:
             deadline = self._expect_hello(deadline)
         watching = len(self._threads) > _LONELY and self._placement.matters
         if watching and (deadline is None or deadline > self._placement.due):
@@ -415,6 +417,7 @@ class NativePlatform:
         assert process is not None
         actions = process.actions if shares_actions(child.clone_flags) else action_table(child.block)
         child.plan = (0, actions, 0)
+        parent.cloned = tid
         if child.clone_flags & CLONE_VM and not child.clone_flags & CLONE_THREAD:
             process.memory.share()
         self._cloning[tid] = child
@@ -423,20 +426,29 @@ class NativePlatform:
             child.process.threads.add(child)  # the process lives on if all others end before it reports in
         self.listener.resume(parent.ident)
 
+    @property
+    def strays_full(self) -> bool:
+        return self._strays.full
+
     def cancel_clone(self, child: NativeThread) -> None:
         """A granted child that must not live: it ends when it reports in."""
         child.task = None
 
     def _clone_failed(self, parent: NativeThread, task: Task, tid: int) -> None:
         child = self._cloning.get(tid)
-        if child is not None and child.native_flags == 0 and child.task is not None:
+        if child is not None and parent.cloned == tid and child.task is not None:
             del self._cloning[tid]
-            if child.process is not None:
-                self.forget_thread(child)
-            elif child.clone_flags & CLONE_VM:
-                child.memory.close()
+            self._give_up(child)
             self.events.clone_failed(task, tid)
         self.listener.send(parent.ident, 0)
+
+    def _give_up(self, child: NativeThread) -> None:
+        """A granted child that has not reported in and is not waited for any more; in truth it may be there."""
+        self._strays.doubt(child.deadline, child.process)
+        if child.process is not None:
+            self.forget_thread(child)
+        elif child.clone_flags & CLONE_VM:
+            child.memory.close()
 
     def _hello(self, ident: int, tid: int, virtual: int) -> None:
         """A child reports in: bind the host's thread to the task that the kernel made for it."""
@@ -470,7 +482,7 @@ class NativePlatform:
             child.memory = memory
             if child.task is None or not self.listener.valid(ident):  # ended before it began
                 child.process.threads.add(child)
-                child.kill()
+                self.lose(child)
                 return
         child.host_tid = tid
         child.ident = ident
@@ -490,19 +502,32 @@ class NativePlatform:
     def _expect_hello(self, deadline: int | None) -> int:
         """Give up the children that have not reported in in time; when to look next."""
         now = time.monotonic_ns()
-        for tid, child in list(self._cloning.items()):  # the oldest first
+        while self._cloning:
+            tid, child = next(iter(self._cloning.items()))  # the oldest first
             if child.deadline > now:
-                return child.deadline if deadline is None else min(deadline, child.deadline)
+                deadline = child.deadline if deadline is None else min(deadline, child.deadline)
+                break
             del self._cloning[tid]
             _remember(self._given_up, tid)
-            if child.process is not None:
-                self.forget_thread(child)
-            elif child.clone_flags & CLONE_VM:
-                child.memory.close()
             self._lose_child(child)
-        return now
+        due = self._strays.due
+        if due is not None and due <= now:
+            self._end_strays(now)
+            due = self._strays.due
+        return min(when for when in (deadline, due, now + _HELLO_NS) if when is not None)
+
+    def _end_strays(self, now: int) -> None:
+        for tgid in self._strays.find(now, self._template_tid, self._processes, self._threads):
+            log(f"host process {tgid} never reported in, or a thread of it: ended")
+            process = self._processes.get(tgid)
+            if process is None:
+                self.tgkill(tgid, tgid, signal.SIGKILL)
+            elif process.threads:
+                self.lose(next(iter(process.threads)))
 
     def _lose_child(self, child: NativeThread) -> None:
+        """A granted child will not come, or was somebody else."""
+        self._give_up(child)
         if child.task is not None:
             self.events.lost(child.task)
 
@@ -622,8 +647,11 @@ class NativePlatform:
             self.listener.send(ident, 1)
 
     def _fresh_process(self, ident: int, tid: int, args: Sequence[int]) -> None:
-        self._template_forking = False
         _, _, _, plan, stack, size = args
+        if plan != self.plan or stack >> 32 != STUB_BASE >> 32 or size >> 32:  # no child of the template
+            self._end_intruder(tid)
+            return
+        self._template_forking = False
         try:
             pidfd = os.pidfd_open(tid)
         except OSError:

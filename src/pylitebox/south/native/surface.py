@@ -330,7 +330,8 @@ SUPERVISOR: tuple[Rule, ...] = (
         "openat",
         [_OPEN_ONLY],
         _EPERM,
-        "files of the host view; mem, maps, smaps, stat, schedstat and syscall of guests in /proc; Landlock says which",
+        "files of the host view; mem, maps, smaps, stat, statm, schedstat, syscall, children and threads of guests in "
+        "/proc; Landlock says which",
     ),
     plain("readlinkat", "symbolic links of the host view"),
     plain("getdents64", "directories of the host view"),

@@ -66,6 +66,8 @@ _MINFLT, _MAJFLT, _STIME, _RSS = 7, 9, 12, 21
 _SLEEPS = frozenset((b"35", b"230", b"202", b"219"))
 #: Field of /proc/PID/statm, in pages.
 _STATM_RESIDENT = 1
+#: Areas whose details are looked at: some 700 bytes of text each, which the host takes long to make.
+_MOST_DETAILED = 4096
 _TICK_NS = NSEC_PER_SEC // USER_HZ
 
 
@@ -91,6 +93,7 @@ class NativeThread:
         "block",
         "child_block",
         "clone_flags",
+        "cloned",
         "deadline",
         "done",
         "frame",
@@ -127,6 +130,7 @@ class NativeThread:
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
         self.clone_flags = 0
+        self.cloned = 0  # the virtual id of the last child that it was granted
         self.deadline = 0  # until when it must have reported in, monotonic ns
         self.native_flags = 0
         self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
@@ -148,6 +152,9 @@ class NativeThread:
     def exit(self) -> None:
         process = self.process
         assert process is not None
+        if self.request:  # a forged request: the host would run something else
+            self.platform.lose(self)
+            return
         self.platform.listener.resume(self.ident)
         self.platform.forget_thread(self)
         if self.number == _NR_EXIT_GROUP or not process.threads:
@@ -241,6 +248,8 @@ class NativeThread:
         process = self.process
         assert process is not None
         native = self.native_flags
+        if self.request or self.platform.strays_full:  # a forged request, or the host had no processes lately
+            raise KernelError(E.EAGAIN)
         if (flags & CLONE_THREAD) != (native & CLONE_THREAD) or (flags & CLONE_VM) != (native & CLONE_VM):
             raise KernelError(E.EINVAL)
         thread = NativeThread(self.platform, process if flags & CLONE_THREAD else None)
@@ -385,11 +394,9 @@ class NativeThread:
         if self.process is None:
             return []
         areas: list[Area] = []
-        try:
-            with open(f"/proc/{self.process.tgid}/{'smaps' if detailed else 'maps'}", "rb") as file:
-                lines = file.read().splitlines()
-        except OSError:
-            return []
+        lines = _lines(f"/proc/{self.process.tgid}/maps")
+        if detailed and len(lines) <= _MOST_DETAILED:
+            lines = _lines(f"/proc/{self.process.tgid}/smaps")
         shown = False
         for line in lines:
             fields = line.split(None, 5)
@@ -415,6 +422,15 @@ class NativeThread:
                 Area(start, end, prot, shared=mode[3:4] == b"s", offset=int(fields[2], 16), source=source, name=name)
             )
         return areas
+
+
+def _lines(path: str) -> list[bytes]:
+    """The lines of a file of /proc; none if it is gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
 
 
 def _packed(steps: list[tuple[int, ...]]) -> bytes:

@@ -93,7 +93,7 @@ def push(task: Task, context: MachineContext, info: SigInfo, action: Action) -> 
     base, flags, size = task.altstack
     alternate = on_stack(task, gregs[RSP])
     if action.flags & sg.SA_ONSTACK and not alternate and not flags & sg.SS_DISABLE:
-        sp = base + size
+        sp = base + size & _MASK
         alternate = True
     state = context.fpstate()
     state_address = sp - len(state) & -64
