@@ -12,6 +12,8 @@ SI_KERNEL = 0x80
 _ILL_ILLOPN, _TRAP_TRACE, _BUS_ADRALN = 2, 2, 1
 _FPE_INTDIV, _FPE_FLTDIV, _FPE_FLTOVF, _FPE_FLTUND, _FPE_FLTRES, _FPE_FLTINV = 1, 3, 4, 5, 6, 7
 DEBUG, BREAKPOINT, GENERAL_PROTECTION, PAGE_FAULT, FPU_ERROR = 1, 3, 13, 14, 16
+#: In the error code of a page fault: an instruction was fetched.
+FETCHED = 16
 _SIGINFO = struct.Struct("<iiiiQ")
 
 
@@ -32,7 +34,7 @@ def page_fault(signo: int, code: int, address: int, what: int, *, present: bool)
     """An access that the pages do not allow; beyond the user's half there is nothing, or no address at all."""
     if address >> 47 and address >> 47 != 0x1FFFF:
         return Trap(SIGSEGV, SI_KERNEL, 0, GENERAL_PROTECTION)
-    error = 4 | (2 if what == WRITE else 0) | (16 if what == FETCH else 0) | (1 if present else 0)
+    error = 4 | (2 if what == WRITE else 0) | (FETCHED if what == FETCH else 0) | (1 if present else 0)
     return Trap(signo, code, address, PAGE_FAULT, error)
 
 
