@@ -22,6 +22,7 @@ _INTRODUCTION = {
     "kills it.",
     "supervisor": "The Python process that holds the kernel, from the moment that its guests can run. Any other call "
     "fails with EPERM; calls that none of our code makes kill it.",
+    "supervisor emulator": "Added for a sandbox of the emulator platform, whose guests run inside the supervisor.",
     "supervisor host-write": "Added for a sandbox with a writable host directory (`--mount HOST:GUEST:rw`) only.",
 }
 
