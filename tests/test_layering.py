@@ -27,6 +27,8 @@ ALLOWED = {
         *CONTRACT,
     },
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
+    "south/paging": {"south.paging", "abi", *CONTRACT},
+    "south/emulator": {"south.emulator", "south.paging", "abi", *CONTRACT},
     "south/local": {"south.local", "abi", *CONTRACT},
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
     # A kernel in the caller's own process: composed like a supervisor's, with options checked like a sandbox's.

@@ -11,6 +11,8 @@ SI_KERNEL = 0x80
 _ILL_ILLOPN, _TRAP_TRACE, _BUS_ADRALN = 2, 2, 1
 _FPE_INTDIV, _FPE_FLTDIV, _FPE_FLTOVF, _FPE_FLTUND, _FPE_FLTRES, _FPE_FLTINV = 1, 3, 4, 5, 6, 7
 DEBUG, BREAKPOINT, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT, FPU_ERROR, SIMD_ERROR = 1, 3, 6, 13, 14, 16, 19
+#: In the error code of a page fault: an instruction was fetched.
+FETCHED = 16
 _SIGINFO = struct.Struct("<iiiiQ")
 
 
@@ -37,7 +39,7 @@ def page_fault(signo: int, code: int, address: int, error: int) -> Trap:
 
 def error_code(*, write: bool, fetch: bool, present: bool) -> int:
     """A page fault's by ring 3."""
-    return 4 | (2 if write else 0) | (16 if fetch else 0) | (1 if present else 0)
+    return 4 | (2 if write else 0) | (FETCHED if fetch else 0) | (1 if present else 0)
 
 
 def exception(number: int, rip: int, raised: int, error: int = 0) -> Trap:

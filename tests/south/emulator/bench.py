@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,10 @@ from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.kernel.image import Image
 
 pytest.importorskip("unicorn")
-from pylitebox.south.emulator.platform import EmulatorPlatform  # noqa: E402
-from pylitebox.south.emulator.thread import EmulatorThread  # noqa: E402
+from pylitebox.south.emulator.platform import EmulatorPlatform
+
+if TYPE_CHECKING:
+    from pylitebox.south.emulator.thread import EmulatorThread
 
 CODE, DATA, STACK = 0x400000, 0x500000, 0x7000000
 SYSCALL = b"\x0f\x05"
@@ -122,9 +124,3 @@ class Bench:
             assert polls, "it does not end"
             self.platform.poll(None)
 
-
-@pytest.fixture
-def bench() -> Any:
-    bench = Bench()
-    yield bench
-    bench.platform.close()

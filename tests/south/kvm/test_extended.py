@@ -6,7 +6,9 @@ import struct
 
 from pylitebox.south.kvm.extended import ExtendedState, raised
 
-LEAVES = {(0xD, 2): (256, 576, 0, 0), (0xD, 5): (64, 1088, 0, 0), (0xD, 6): (512, 1152, 0, 0), (0xD, 7): (1024, 1664, 0, 0)}
+LEAVES = {
+    (0xD, 2): (256, 576, 0, 0), (0xD, 5): (64, 1088, 0, 0), (0xD, 6): (512, 1152, 0, 0), (0xD, 7): (1024, 1664, 0, 0),
+}  # fmt: skip
 
 
 class Cpu:

@@ -78,7 +78,8 @@ def test_busybox() -> None:
 
 
 def test_pipelines_and_traps() -> None:
-    script = "trap 'echo usr1' USR1; kill -USR1 $$; for i in 1 2 3; do echo $i; done | while read x; do echo $((x*x)); done"
+    script = "trap 'echo usr1' USR1; kill -USR1 $$; "
+    script += "for i in 1 2 3; do echo $i; done | while read x; do echo $((x*x)); done"
     assert run("bash", "-c", script).stdout == "usr1\n1\n4\n9\n"
 
 
@@ -104,7 +105,8 @@ print(sum(x * 0.5 for x in range(1000)))
 
 
 def test_memory_has_the_size_that_was_asked_for() -> None:
-    code = "b = bytearray()\ntry:\n  for _ in range(100): b += bytes(1 << 20)\nexcept MemoryError: pass\nprint(len(b) >> 20)"
+    code = "b = bytearray()\ntry:\n  for _ in range(100): b += bytes(1 << 20)\n"
+    code += "except MemoryError: pass\nprint(len(b) >> 20)"
     done = run("python3", "-c", code, options=("--memory=48m",))
     assert done.returncode in (0, 137)  # told by malloc, or ended when there was no page
     assert done.stdout != "100\n"

@@ -7,7 +7,7 @@ is ready, poll sleeps until a watched descriptor or the deadline.
 
 One CPU means that atomic instructions are atomic; a slice ends only between blocks of translated code.
 
-Missing: more than one CPU.
+Missing: more than one CPU; si_addr of an access to data is the start of its page, which is all that a fill is told.
 """
 
 from __future__ import annotations
@@ -364,6 +364,8 @@ class EmulatorPlatform:
                 rip -= 2
                 engine.write(e.RIP, rip)
             trap = faults.exception(trap, rip, engine.read(e.FPSW) & ~engine.read(e.FPCW))
+        elif trap.error & faults.FETCHED and trap.address:  # a fill knows the page alone
+            trap = trap._replace(address=engine.read(e.RIP))
         context = self._context(thread)
         context.gregs[GREG_TRAPNO], context.gregs[GREG_ERR] = trap.number, trap.error
         if trap.number == faults.PAGE_FAULT:
@@ -459,7 +461,7 @@ class _Ticker:
         """A turn begins."""
         self.due = False
         left = SLICE_S if deadline is None else (deadline - now) / 1e9
-        self._length = SLICE_S if left > SLICE_S else left if left > 0.001 else 0.001
+        self._length = SLICE_S if left > SLICE_S else max(0.001, left)
         if not self._wanted.is_set():
             self._wanted.set()
 

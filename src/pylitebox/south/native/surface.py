@@ -7,7 +7,8 @@ Roles
 - guest       guest processes: arbitrary machine code, with the stub mapped among it
 - template    the stub that forks empty processes; it runs under the guest's filter, plus what only starting needs
 - guardian    the stub that ends every guest when the supervisor is gone; never runs guest code
-- supervisor  the Python process that holds the kernel; ``host-write`` is added only for writable host directories
+- supervisor  the Python process that holds the kernel; ``host-write`` is added only for writable host directories,
+              ``emulator`` where guests run inside it (its code buffer is mapped before the filter stands)
 
 The test of the instruction pointer (:data:`STUB`) is *routing, not a boundary*: guest code can jump into the stub, or
 map other code there. So a call that the guest's filter allows there must be harmless with any arguments from anywhere.
