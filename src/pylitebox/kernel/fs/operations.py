@@ -76,6 +76,7 @@ from pylitebox.kernel.fs.walk import (
     MAY_READ,
     MAY_WRITE,
     Links,
+    allowed,
     last,
     permission,
     resolve,
@@ -166,7 +167,7 @@ def open_location(who: Who, location: Location, flags: int) -> File:
         raise KernelError(E.ENXIO)
     if mask & MAY_WRITE and kind == S_IFREG and location.mount.readonly:
         raise KernelError(E.EROFS)
-    permission(who.cred, inode, mask)
+    allowed(who, inode, mask)
     if not inode.readable_by_policy() and kind in (S_IFREG, S_IFDIR):
         raise KernelError(E.EACCES)
     if flags & O_NOATIME and who.cred.fsuid != inode.uid and not who.cred.capable(CAP_FOWNER):
@@ -320,7 +321,7 @@ def chmod(who: Who, location: Location, mode: int) -> None:
     if inode.mode & S_IFMT == S_IFLNK:
         raise KernelError(E.EOPNOTSUPP)
     if not _owner(who, inode):
-        raise KernelError(E.EPERM)
+        raise KernelError(inode.refusal)
     if not who.cred.in_group(inode.gid) and not who.cred.capable(CAP_FSETID):
         mode &= ~S_ISGID
     inode.setattr(mode=mode & 0o7777)
@@ -338,9 +339,9 @@ def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> Non
     if not cred.capable(CAP_CHOWN):
         mine = cred.fsuid == inode.uid
         if uid is not None and not (mine and uid == inode.uid):
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
         if gid is not None and not (mine and (gid == inode.gid or cred.in_group(gid))):
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
     mode = None
     if inode.mode & S_IFMT != S_IFDIR:  # set-id bits and capabilities go, whoever changes the owner
         mode = without_set_ids(cred, inode)
@@ -361,7 +362,7 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
     inode = location.inode
     if not _owner(who, inode):
         if atime != NOW or mtime != NOW:
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
         permission(who.cred, inode, MAY_WRITE)
     now = who.kernel.wall()
     inode.setattr(

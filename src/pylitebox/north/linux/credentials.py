@@ -34,7 +34,7 @@ def commit(task: Task, new: Credentials) -> None:
             effective = permitted
         new = new._replace(permitted=permitted, effective=effective, ambient=ambient)
     _identity_changed(task, old, new)
-    task.cred = new
+    task.commit_creds(new)
 
 
 def _identity_changed(task: Task, old: Credentials, new: Credentials) -> None:
@@ -122,7 +122,7 @@ def setfsuid(task: Task, uid: Uid) -> Result:
             effective |= old.permitted & _FS_CAPABILITIES
     new = old._replace(fsuid=uid, effective=effective)
     _identity_changed(task, old, new)
-    task.cred = new
+    task.commit_creds(new)
     return old.fsuid
 
 
@@ -192,7 +192,7 @@ def setfsgid(task: Task, gid: Uid) -> Result:
     if gid != _UNSET and (gid in {old.gid, old.egid, old.sgid, old.fsgid} or old.capable(CAP_SETGID)):
         new = old._replace(fsgid=gid)
         _identity_changed(task, old, new)
-        task.cred = new
+        task.commit_creds(new)
     return old.fsgid
 
 
@@ -217,7 +217,7 @@ def setgroups(task: Task, size: Int, address: Address) -> Result:
     groups = struct.unpack(f"<{size}I", task.memory.read(address, 4 * size)) if size else ()
     if _UNSET in groups:
         raise KernelError(E.EINVAL)
-    task.cred = task.cred._replace(groups=tuple(sorted(groups)))
+    task.commit_creds(task.cred._replace(groups=tuple(sorted(groups))))
     return 0
 
 
@@ -274,5 +274,5 @@ def capset(task: Task, header: Address, data: Address) -> Result:
     if inheritable & ~(old.inheritable | old.bounding) or permitted & ~old.permitted or effective & ~permitted:
         raise KernelError(E.EPERM)
     ambient = old.ambient & permitted & inheritable
-    task.cred = old._replace(effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient)
+    task.commit_creds(old._replace(effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient))
     return 0
