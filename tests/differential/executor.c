@@ -562,12 +562,18 @@ static void op_inotify_read(void) /* fd size */
     size_t n = room(N(1));
     if (!ready(N(0), POLLIN))
         return;
-    long r = result(syscall(SYS_read, (int)N(0), buffer, n));
+    long r = syscall(SYS_read, (int)N(0), buffer, n), numbers = 0;
+    if (r < 0)
+        result(r);
     for (long i = 0; i + 16 <= r;) {
         struct inotify_event *e = (struct inotify_event *)(buffer + i);
-        add(" [%d %x%s %.20s]", e->wd, e->mask, e->cookie ? " cookie" : "", e->len ? e->name : "");
+        int number = e->len && *e->name == '#'; /* a file of O_TMPFILE is called after its inode */
+        add(" [%d %x%s %.20s]", e->wd, e->mask, e->cookie ? " cookie" : "", !e->len ? "" : number ? "#" : e->name);
+        numbers += number ? e->len : 0;
         i += 16 + e->len;
     }
+    if (r >= 0)
+        add(" %ld", r - numbers);
 }
 
 /* -- pipes, sockets, events ------------------------------------------------------------------------------------ */

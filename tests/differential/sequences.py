@@ -98,7 +98,7 @@ def decode(output: bytes, count: int, *, prepared: bool) -> list[list[str]]:
 
 # -- normalizing ------------------------------------------------------------------------------------------------------
 
-#: Not compared: we allocate in larger units than pages (strategies.GAPS).
+#: Not always compared (strategies.GAPS).
 _BLOCKS = re.compile(r" b\d+(?= )")
 _DIRECTORY_SIZE = re.compile(r"(dir \d+ n\d+ u\d+ g\d+) s\d+")
 _PID = re.compile(r"P:(-?\d+)")
@@ -139,7 +139,10 @@ def normalize(lines: Iterable[str], *, prepared: bool = False) -> list[str]:
     """``prepared``: on a workspace, where a directory's size is the lower file system's business: ours keeps what it
     was, a plain tmpfs counts entries, ext4 blocks."""
     normalizer = _Normalizer()
-    result = [normalizer.line(_BLOCKS.sub("", line)) for line in lines]
+    lines = list(lines)
+    if prepared or any(" mmap: 0" in line for line in lines):  # a buffer that can be mapped counts as a whole
+        lines = [_BLOCKS.sub("", line) for line in lines]
+    result = [normalizer.line(line) for line in lines]
     return [_DIRECTORY_SIZE.sub(r"\1", line) for line in result] if prepared else result
 
 

@@ -57,7 +57,7 @@ def executor() -> Iterator[Path]:
 @pytest.mark.parametrize("prepared", [False, True], ids=["tmp", "workspace"])
 def test_sequences(executor: Path, prepared: bool) -> None:
     sides = (on_host(executor, prepared=prepared), in_sandbox(executor, prepared=prepared))
-    themes = strategies.FILE_THEMES if prepared else strategies.THEMES
+    themes = strategies.WORKSPACE_THEMES if prepared else strategies.THEMES
     done = 0
     while done < COUNT:
         batch = strategies.generate(min(BATCH, COUNT - done), seed=done, themes=themes)
@@ -66,6 +66,18 @@ def test_sequences(executor: Path, prepared: bool) -> None:
         found = differences(sides, suspects) if suspects else []
         assert [(lines, pairs) for lines, pairs in zip(suspects, found, strict=True) if pairs] == []
         done += len(batch)
+
+
+@pytest.mark.guest
+def test_moving_ranges(executor: Path, tmp_path: Path) -> None:
+    """Against a file system that has FALLOC_FL_COLLAPSE_RANGE, if the host's temporary directory is on one."""
+    host = on_host(executor, place=tmp_path)
+    probe = ["open a O_RDWR|O_CREAT 0o644", "write 3 8192", "fallocate 3 FALLOC_FL_COLLAPSE_RANGE 0 4096"]
+    if host([probe])[0][2] != "0 fallocate: 0":
+        pytest.skip("the file system of the temporary directory moves no ranges")
+    batch = strategies.generate(min(COUNT, BATCH), seed=0, themes=strategies.MOVING_THEMES)
+    found = differences((host, in_sandbox(executor)), batch)
+    assert [(lines, pairs) for lines, pairs in zip(batch, found, strict=True) if pairs] == []
 
 
 @pytest.mark.guest

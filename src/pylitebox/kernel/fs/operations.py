@@ -386,7 +386,8 @@ def truncate(
     may_grow(inode)
     inode.acquire(write=True)
     try:
-        inode.truncate(size)
+        if size != inode.size:  # else not even the times change, as they do with ftruncate(2)
+            inode.truncate(size)
     finally:
         inode.release()
     _changed(location, IN_MODIFY)
