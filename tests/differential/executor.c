@@ -42,6 +42,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SYS_fchmodat2
@@ -352,18 +353,29 @@ static void op_tee(void) { result(syscall(SYS_tee, (int)N(0), (int)N(1), N(2), S
 
 static void op_mkdir(void) { result(syscall(SYS_mkdir, S(0), (int)N(1))); }
 static void op_mkdirat(void) { result(syscall(SYS_mkdirat, (int)N(0), S(1), (int)N(2))); }
-static void op_rmdir(void) { result(syscall(SYS_rmdir, S(0))); }
-static void op_unlink(void) { result(syscall(SYS_unlink, S(0))); }
-static void op_unlinkat(void) { result(syscall(SYS_unlinkat, (int)N(0), S(1), (int)N(2))); }
-static void op_rename(void) { result(syscall(SYS_rename, S(0), S(1))); }
-static void op_renameat2(void) { result(syscall(SYS_renameat2, (int)N(0), S(1), (int)N(2), S(3), (unsigned)N(4))); }
-static void op_link(void) { result(syscall(SYS_link, S(0), S(1))); }
-static void op_linkat(void) { result(syscall(SYS_linkat, (int)N(0), S(1), (int)N(2), S(3), (int)N(4))); }
+/* A tmpfs gives a directory the time that it gives the file which it loses, or has another name for. That may be the
+ * one of the last tick, and the directory had a newer one since: nobody could tell that it has changed. */
+static const char *tick(const char *path)
+{
+    struct timespec before, now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &before);
+    do
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    while (now.tv_nsec == before.tv_nsec);
+    return path;
+}
+static void op_rmdir(void) { result(syscall(SYS_rmdir, tick(S(0)))); }
+static void op_unlink(void) { result(syscall(SYS_unlink, tick(S(0)))); }
+static void op_unlinkat(void) { result(syscall(SYS_unlinkat, (int)N(0), tick(S(1)), (int)N(2))); }
+static void op_rename(void) { result(syscall(SYS_rename, tick(S(0)), S(1))); }
+static void op_renameat2(void) { result(syscall(SYS_renameat2, (int)N(0), tick(S(1)), (int)N(2), S(3), (unsigned)N(4))); }
+static void op_link(void) { result(syscall(SYS_link, tick(S(0)), S(1))); }
+static void op_linkat(void) { result(syscall(SYS_linkat, (int)N(0), tick(S(1)), (int)N(2), S(3), (int)N(4))); }
 static void op_link_fd(void) /* as open(2) tells to do with O_TMPFILE, without privilege */
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", (int)N(0));
-    result(syscall(SYS_linkat, AT_FDCWD, path, AT_FDCWD, S(1), AT_SYMLINK_FOLLOW));
+    result(syscall(SYS_linkat, AT_FDCWD, tick(path), AT_FDCWD, S(1), AT_SYMLINK_FOLLOW));
 }
 static void op_symlink(void) /* never absolute: who follows it may have another root */
 {

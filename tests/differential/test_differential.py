@@ -100,14 +100,14 @@ def test_the_executor_does_what_it_is_told(executor: Path) -> None:
             "0 write: 10",
             "0 fork: process-2",
             "1 lseek: 10",
-            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=- m=new c=new",
+            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=- m=new c=new",
             "1 exit:",
             "  process 1 ended",
             "0 wait4: process-2 300",
             "0 utimensat: 0",
-            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=5.000000001 m=7.000000000 c=new",
+            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=5.000000001 m=7.000000000 c=new",
             "0 chmod: 0",
-            f"0 stat: 0 reg 600 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=5.000000001 m=7.000000000 c=new",
+            f"0 stat: 0 reg 600 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=5.000000001 m=7.000000000 c=new",
             "0 kill: refused",
             "0 close: -EBADF",
         ],
@@ -131,10 +131,11 @@ def test_times_and_numbers_are_normalized() -> None:
     stat = "0 stat: 0 reg 644 n1 u0 g0 s5 b8 i=1b:{ino} a=1.0 m={m} c=1795807560.{c}"
     output = [stat.format(ino=7, m="1795807560.1", c=1), stat.format(ino=7, m="5.000000000", c=2), "P:71 P:70 P:71"]
     assert normalize(output) == [
-        "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=new c=new",
-        "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=5.000000000 c=new",
+        "0 stat: 0 reg 644 n1 u0 g0 s5 b8 inode-0 a=1.0 m=new c=new",
+        "0 stat: 0 reg 644 n1 u0 g0 s5 b8 inode-0 a=1.0 m=5.000000000 c=new",
         "process-2 process-3 process-2",
     ]
+    assert normalize(["0 mmap: 0", *output])[1] == "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=new c=new"
     assert decode(b"0 a: 1\n.\n.\n0 b: P:9\n.\n", 3, prepared=False) == [["0 a: 1"], [], ["0 b: process-2"]]
     assert decode(b"0 a: 1\n.\n0 b: 2\n", 3, prepared=False) == [["0 a: 1"], ["(no end)"], ["(not run)"]]
 

@@ -41,10 +41,13 @@ def _name(task: Task, address: int) -> bytes:
     return name
 
 
-def _check(name: bytes, *, absent: int = E.EOPNOTSUPP) -> None:
+def _check(task: Task, location: Location, name: bytes, mask: int, *, absent: int = E.EOPNOTSUPP) -> None:
     """EOPNOTSUPP for an attribute of a namespace that nobody knows; ``absent`` for an access control list."""
-    if not name.startswith(_NAMESPACES):
-        raise KernelError(absent if name in _ACLS else E.EOPNOTSUPP)
+    if name.startswith(_NAMESPACES):
+        return
+    if not name.startswith(b"system."):
+        ops.permission(task.cred, location.inode, mask)  # fs/xattr.c, xattr_permission()
+    raise KernelError(absent if name in _ACLS else E.EOPNOTSUPP)
 
 
 def _set(task: Task, place: Place, name_at: int, value_at: int, size: int, flags: int) -> int:
@@ -55,7 +58,7 @@ def _set(task: Task, place: Place, name_at: int, value_at: int, size: int, flags
         raise KernelError(E.E2BIG)
     value = task.memory.read(value_at, size) if size else b""
     location = place()
-    _check(name)
+    _check(task, location, name, ops.MAY_WRITE)
     ops.setxattr(task, location, name, value, flags)
     return 0
 
@@ -63,7 +66,7 @@ def _set(task: Task, place: Place, name_at: int, value_at: int, size: int, flags
 def _get(task: Task, place: Place, name_at: int, buf: int, size: int) -> int:
     name = _name(task, name_at)
     location = place()
-    _check(name, absent=E.ENODATA)
+    _check(task, location, name, ops.MAY_READ, absent=E.ENODATA)
     return _answer(task, ops.getxattr(task, location, name), buf, size)
 
 
@@ -75,7 +78,7 @@ def _list(task: Task, location: Location, buf: int, size: int) -> int:
 def _remove(task: Task, place: Place, name_at: int) -> int:
     name = _name(task, name_at)
     location = place()
-    _check(name)
+    _check(task, location, name, ops.MAY_WRITE)
     ops.removexattr(task, location, name)
     return 0
 
