@@ -62,7 +62,6 @@ GAPS = {
     "lseek": "st_blocks, and SEEK_DATA and SEEK_HOLE of files that are or were mapped, or on a lower layer:"
     " there, all is data",
     "fcntl": "F_SETLEASE, F_NOTIFY",
-    "seals": "F_SEAL_WRITE while the file is mapped by a descriptor that is read-only",
     "shmctl": "shm_lpid after munmap(2) of a segment: it is noticed when its process asks about segments",
     "fsize": "RLIMIT_FSIZE for fallocate(FALLOC_FL_KEEP_SIZE): only Linux's tmpfs asks for it",
     "mmap": "files larger than the sandbox's memory, however sparse: ENOSPC",

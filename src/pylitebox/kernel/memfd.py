@@ -1,8 +1,7 @@
 """memfd_create(2): a nameless file in memory, whose size and content can be sealed (man 2 fcntl, "File Sealing").
 
-All of one kernel's live on a hidden tmpfs of their own. Whether a shared mapping still exists is the platform's
-knowledge: for F_SEAL_WRITE the areas of all processes are looked through (fs/shared.py).
-Missing: MFD_HUGETLB (EINVAL); F_SEAL_WRITE is EBUSY also while it is mapped through a read-only descriptor.
+All of one kernel's live on a hidden tmpfs of their own. Whether a writable mapping still exists is the platform's
+knowledge, so F_SEAL_WRITE is asked of it (SharedBuffer.seal). Missing: MFD_HUGETLB (EINVAL).
 """
 
 from __future__ import annotations
@@ -59,9 +58,7 @@ class MemfdInode(MemoryFile):
         if seals & F_SEAL_EXEC and self.mode & 0o111:
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | _NO_WRITE
         if seals & F_SEAL_WRITE and not self.seals & F_SEAL_WRITE and self.content.shared is not None:
-            kernel = self.filesystem.kernel
-            if kernel.shared_contents.mapped(kernel, self.content.shared):
-                raise KernelError(E.EBUSY)
+            self.content.shared.seal()
         self.seals |= seals
 
     @property

@@ -57,7 +57,7 @@ def make(tree: Tree, name: bytes, data: bytes = b"data") -> Any:
 
 def maps(tree: Tree, *files: Any) -> None:
     """From now on, a process maps these files."""
-    areas = [SimpleNamespace(source=file.content.shared.key(), shared=True) for file in files]
+    areas = [SimpleNamespace(source=file.content.shared.key()) for file in files]
     calls: list[int] = []
     thread = SimpleNamespace(areas=lambda: calls.append(1) or areas)
     process = SimpleNamespace(tasks={2: SimpleNamespace(thread=thread)})

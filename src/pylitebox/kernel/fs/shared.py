@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SMALL = 1 << 20
 #: Areas that are looked through at the most, and how long it is not tried again when little came of it, ns.
 MAX_AREAS, PAUSE_NS = 1 << 17, 10**9
-#: Areas that one call of fcntl(2) looks through at the most.
-MAX_SEAL_AREAS = 1 << 14
 
 
 class SharedContents:
@@ -47,18 +45,12 @@ class SharedContents:
         self._contents.add(content)
         return buffer
 
-    @staticmethod
-    def mapped(kernel: Kernel, buffer: SharedBuffer) -> bool:
-        """Whether a process maps the buffer MAP_SHARED, or is about to; so too if there is too much to look through."""
-        keys = _mapped(kernel, MAX_SEAL_AREAS, shared=True)
-        return keys is None or buffer.users > 1 or buffer.key() in keys
-
     def _take_back(self, kernel: Kernel) -> bool:
         """Whether any file was taken back."""
         if kernel.now() < self._not_before:
             return False
         before = len(self._contents)
-        mapped = _mapped(kernel, MAX_AREAS)
+        mapped = _mapped(kernel)
         if mapped is not None:
             for content in list(self._contents):
                 buffer = content.shared
@@ -70,15 +62,15 @@ class SharedContents:
         return len(self._contents) < before
 
 
-def _mapped(kernel: Kernel, most: int, *, shared: bool = False) -> set[tuple[int, int]] | None:
-    """The keys of all that is mapped (or mapped MAP_SHARED) in any process; None if there are too many areas."""
+def _mapped(kernel: Kernel) -> set[tuple[int, int]] | None:
+    """The keys of all that is mapped in any process; None if that is too much to look through."""
     keys, seen = set(), 0
     for process in kernel.processes.values():
         thread = next((task.thread for task in process.tasks.values() if task.thread is not None), None)
         for area in thread.areas() if thread is not None else ():
-            if area.source is not None and (area.shared or not shared):
+            if area.source is not None:
                 keys.add(area.source)
             seen += 1
-        if seen > most:
+        if seen > MAX_AREAS:
             return None
     return keys

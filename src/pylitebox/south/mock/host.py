@@ -310,6 +310,10 @@ class MockBuffer:
     def truncate(self, size: int) -> None:
         resize(self.data, size)
 
+    def seal(self) -> None:
+        if self.users > 1:
+            raise KernelError(E.EBUSY)
+
     def close(self) -> None:
         self.handles.remove(self)  # closing a handle twice is a fault of the caller's
 
