@@ -210,8 +210,8 @@ def _without_holes(lines: list[str]) -> list[str]:
 WORKSPACE_THEMES = {
     name + " of a workspace": THEMES[name].map(_without_holes)
     for name in (
-        "attributes", "data", "links", "locks", "mapped files", "named sockets", "names", "notify", "permissions",
-        "roots", "transfer", "user",
+        "attributes", "data", "links", "locks", "mapped files", "named sockets", "names", "permissions", "roots",
+        "transfer", "user",
     )
 }  # fmt: skip
 ALL_THEMES = THEMES | MOVING_THEMES | WORKSPACE_THEMES

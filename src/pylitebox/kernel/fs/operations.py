@@ -272,16 +272,14 @@ def stat(location: Location) -> Stat:
     return location.dentry.inode.stat()
 
 
-def access(who: Who, location: Location, mode: int, *, real_ids: bool = True) -> None:
-    """access(2): ``mode`` is F_OK or R_OK, W_OK, X_OK; with ``real_ids`` for the real user, as access(2) itself."""
+def access(who: Who, location: Location, mode: int) -> None:
+    """access(2): ``mode`` is F_OK or R_OK, W_OK, X_OK."""
     mask = mode & (R_OK | W_OK | X_OK)  # the same bits as MAY_*
     inode = location.inode
     if not mask:
         return
     kind = inode.mode & S_IFMT
     cred = who.cred
-    if real_ids and (cred.uid != cred.fsuid or cred.gid != cred.fsgid or cred.effective != cred.permitted):
-        cred = _real(cred)
     if mask & W_OK and kind in (S_IFREG, S_IFDIR, S_IFLNK) and location.mount.readonly:
         permission(cred, inode, mask & ~W_OK)
         raise KernelError(E.EROFS)
@@ -290,7 +288,10 @@ def access(who: Who, location: Location, mode: int, *, real_ids: bool = True) ->
         raise KernelError(E.EACCES)
 
 
-def _real(cred: Credentials) -> Credentials:
+def real_credentials(cred: Credentials) -> Credentials:
+    """With which access(2) looks: those of the real user."""
+    if cred.uid == cred.fsuid and cred.gid == cred.fsgid and cred.effective == cred.permitted:
+        return cred
     return Credentials(
         uid=cred.uid,
         euid=cred.uid,
