@@ -116,9 +116,8 @@ def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) ->
     sink = task.files.get(out_fd)
     if not sink.writable:
         raise KernelError(E.EBADF)
-    if not count and isinstance(sink, PipeFile):  # do_splice_read(), before it looks at the source
-        return 0
-    if not _seekable(source) or sink.flags & O_APPEND or _no_source(source):
+    looked_at = count or not isinstance(sink, PipeFile)  # do_splice_read() of nothing doesn't look at the source
+    if looked_at and (not _seekable(source) or sink.flags & O_APPEND or _no_source(source)):
         raise KernelError(E.EINVAL)
     return hold(_sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT)), source, sink)
 
