@@ -329,7 +329,8 @@ def commit_exec(
     # They are in the program's memory, which may hold megabytes; /proc reads them there.
     process.argv, process.environ = ([], []) if layout.arg_area[1] > layout.arg_area[0] else (argv, environ)
     process.exec_count += 1
-    process.dumpable = 1
+    cred = task.cred
+    process.dumpable = int((cred.euid, cred.egid) == (cred.uid, cred.gid))
     itimers.cancel_posix(process)
     task.thread = None
     if old_thread is not None:
