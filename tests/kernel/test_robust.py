@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pylitebox.abi.futex import FUTEX_OWNER_DIED, FUTEX_WAITERS
+from pylitebox.abi.futex import FUTEX_OWNER_DIED, FUTEX_WAIT, FUTEX_WAITERS
 from pylitebox.kernel import robust
 from tests.north.bench import Bench, Guest
 
@@ -58,12 +58,25 @@ def test_those_of_others_are_left(guest: Guest) -> None:
     assert [word_at(guest, word) for word in words] == [guest.task.tid + 1] * 2
 
 
-def test_waiters_are_kicked(bench: Bench, guest: Guest) -> None:
-    parked, running = bench.guest(), bench.guest()
+def test_a_waiter_is_woken(bench: Bench, guest: Guest) -> None:
+    waiters = [bench.thread(guest) for _ in range(2)]
+    value = guest.task.tid | FUTEX_WAITERS
+    words = held(guest, 1, word=value)
+    for waiter in waiters:
+        assert waiter("futex", words[0], FUTEX_WAIT, value, 0) is None
+    guest("exit", 0)
+    bench.run()
+    assert word_at(waiters[0], words[0]) == FUTEX_WAITERS | FUTEX_OWNER_DIED
+    assert [waiter.thread.results for waiter in waiters] == [[0], []]
+
+
+def test_waiters_of_the_host_are_kicked(bench: Bench, guest: Guest) -> None:
+    bench.platform.delegates_memory = True  # type: ignore[misc]
+    parked, running = bench.guest(), bench.thread(guest)
     parked("pause")
     words = held(guest, 1, word=guest.task.tid | FUTEX_WAITERS)
-    guest("exit_group", 0)
-    assert word_at(guest, words[0]) == FUTEX_WAITERS | FUTEX_OWNER_DIED
+    guest("exit", 0)
+    assert word_at(running, words[0]) == FUTEX_WAITERS | FUTEX_OWNER_DIED
     assert (parked.thread.kicks, running.thread.kicks) == (0, 1)
 
 

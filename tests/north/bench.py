@@ -12,8 +12,6 @@ parked gives PARKED, and its result arrives in ``g.result`` once :meth:`Bench.ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pylitebox.abi import mman
 from pylitebox.abi.numbers import X86_64
 from pylitebox.abi.sched import CLONE_VM
@@ -23,12 +21,12 @@ from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.fs.namespace import Namespace
 from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.kernel import Kernel
-from pylitebox.kernel.platform import Map, Unmap
+from pylitebox.kernel.memory.space import Space
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.usage import Usage
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.mock.host import EPOCH_NS, MockBuffer
-from pylitebox.south.mock.memory import MockMemory
+from pylitebox.south.mock.memory import MockAddressSpace
 
 PARKED = None
 Argument = int | str | bytes | bytearray
@@ -40,6 +38,7 @@ class StillPlatform:
 
     name = "bench"
     delegates_memory = False
+    reserved = ()
 
     def __init__(self) -> None:
         self.time_ns = 1_000_000_000
@@ -70,12 +69,13 @@ class StillPlatform:
 class BenchThread:
     """A thread that keeps its calls' results."""
 
-    def __init__(self) -> None:
-        self.memory = MockMemory()
+    def __init__(self, space: MockAddressSpace | None = None) -> None:
+        self.space = space or MockAddressSpace()
+        self.memory = self.space.memory
+        self.fs_base = self.gs_base = 0
         self.blocked = 0
         self.attended = False
         self.results: list[int] = []
-        self.mapped: list[tuple[object, bool]] = []
         self.kicks = 0
         self.cpu = 0  # ns
         self.killed = False
@@ -84,9 +84,10 @@ class BenchThread:
         self.results.append(result)
 
     def clone(self, child: Task, flags: int) -> int:
-        blocked, child.thread = child.blocked, BenchThread()  # type: ignore[assignment]
+        thread = BenchThread(self.space if flags & CLONE_VM else self.space.fork())
+        blocked, child.thread = child.blocked, thread  # type: ignore[assignment]
         child.blocked = blocked
-        child.memory = self.memory if flags & CLONE_VM else MockMemory()
+        child.memory = thread.memory
         return child.tid
 
     def kick(self) -> None:
@@ -119,17 +120,6 @@ class BenchThread:
     def asleep(self) -> bool:
         return False
 
-    def areas(self, *, detailed: bool = False) -> list[object]:
-        return list(self.memory.areas())
-
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
-        if isinstance(change, Map):
-            self.mapped.append((change.source, change.write))
-        result = self.memory.change(change)
-        if done is None:
-            return result
-        done(result)
-        return None
 
 
 class Guest:
@@ -138,11 +128,15 @@ class Guest:
     def __init__(self, bench: Bench, task: Task) -> None:
         self.bench = bench
         self.task = task
-        self.thread = BenchThread()
+        layout = task.process.layout
+        if layout.space is None:
+            layout.space = Space(bench.kernel, MockAddressSpace())  # type: ignore[arg-type]
+        self.space = layout.space
+        self.thread = BenchThread(layout.space.pages)  # type: ignore[arg-type]
         self.thread.blocked = task.blocked
         task.thread = self.thread  # type: ignore[assignment]
         task.memory = self.thread.memory
-        self.arena = self.thread.memory.map(_ARENA)
+        self.arena = self.hole(_ARENA)
         self._free = self.arena
 
     def __call__(self, name: str, *arguments: Argument) -> int | None:
@@ -189,7 +183,8 @@ class Guest:
 
     def hole(self, size: int = mman.PAGE_SIZE) -> int:
         """The address of ``size`` mapped bytes with nothing mapped behind."""
-        return self.thread.memory.map(size)
+        address = self.thread.memory.pick(size)
+        return self.space.map(self.task, address, mman.page_up(size), 3, mman.MAP_PRIVATE, None)
 
 
 class Bench:
@@ -211,7 +206,7 @@ class Bench:
         return Guest(self, task)
 
     def thread(self, guest: Guest) -> Guest:
-        """A thread more in a guest's process; its memory is its own here."""
+        """A thread more in a guest's process; sharing its memory."""
         task = Task(self.kernel, self.kernel.new_id(), guest.task.process, guest.task.cred)
         guest.task.process.tasks[task.tid] = task
         self.kernel.tasks[task.tid] = task

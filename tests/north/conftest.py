@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,22 @@ class HostGuest:
 
     def peek(self, address: int, size: int) -> bytes:
         return ctypes.string_at(address, size)
+
+
+def forked(run: Callable[[], Any]) -> Any:
+    """What ``run`` gives in a child of this process, whatever it does to its limits and memory; through JSON."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writer, json.dumps(run()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        text = file.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
 
 
 def open_fds() -> set[int]:

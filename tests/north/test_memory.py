@@ -51,13 +51,14 @@ def test_area_errors(g):
 # -- ours alone ---------------------------------------------------------------------------------------------------
 
 
-def test_what_a_mapping_may_do(bench):
-    g = bench.guest()
+def test_what_a_mapping_may_do(g):
     fd, reader = make(g), g("open", "f", fc.O_RDONLY, 0)
-    assert g("mmap", 0, 4096, 3, PRIVATE, reader, 0) > 0
-    assert g("mmap", 0, 4096, 1, SHARED, fd, 4096) > 0
-    assert g("mmap", 0, 4096, 1, SHARED, reader, 0) > 0
-    assert [write for _, write in g.thread.mapped] == [False, True, False]
+    mapped = [
+        g("mmap", 0, 4096, 3, PRIVATE, reader, 0),
+        g("mmap", 0, 4096, 1, SHARED, fd, 4096),
+        g("mmap", 0, 4096, 1, SHARED, reader, 0),
+    ]
+    assert [g("mprotect", address, 4096, 3) for address in mapped] == [0, 0, -E.EACCES]
 
 
 def test_a_mount_without_exec(bench):
@@ -83,10 +84,72 @@ def test_brk(bench):
 def test_areas(bench):
     g = bench.guest()
     start = g.hole(3 * 4096)
+    g.thread.memory.write(start, b"1")
+    g.thread.memory.write(start + 8192, b"1")
     vector = g.place(bytes(8))
     assert g("mincore", start, 3 * 4096, vector) == 0
-    assert g.peek(vector, 4) == b"\1\1\1\0"
+    assert g.peek(vector, 4) == b"\1\0\1\0"
     assert g("mincore", start, 3 * 4096 + 1, vector) == -E.ENOMEM
     assert g("mlock", start + 100, 4096) == 0
     assert g("msync", start, 4 * 4096, mm.MS_SYNC) == -E.ENOMEM
     assert g("mlock", 100, -50) == -E.EINVAL
+
+
+def test_mappings_end_with_their_process(bench):
+    """Nothing of a guest's areas outlives it."""
+    g = bench.guest()
+    fd = make(g)
+    for flags in (PRIVATE, SHARED):
+        assert g("mmap", 0, 1 << 20, 3, flags | mm.MAP_ANONYMOUS, -1, 0) > 0
+        assert g("mmap", 0, 8192, 3, flags, fd, 0) > 0
+    g("exit_group", 0)
+    kernel = bench.kernel
+    assert (kernel.areas.used, kernel.commit.used, len(kernel.sources)) == (0, 0, 0)
+
+
+def test_the_sandbox_has_limits(bench):
+    g = bench.guest()
+    kernel = bench.kernel
+    kernel.commit.limit = kernel.commit.used + (1 << 20)
+    anonymous = mm.MAP_ANONYMOUS
+    assert g("mmap", 0, (1 << 20) + 1, 3, PRIVATE | anonymous, -1, 0) == -E.ENOMEM
+    assert g("mmap", 0, (1 << 20) + 1, 3, SHARED | anonymous, -1, 0) == -E.ENOMEM
+    reserved = g("mmap", 0, 1 << 40, 0, PRIVATE | anonymous, -1, 0)
+    assert reserved > 0, "what cannot be written to does not count"
+    assert g("mprotect", reserved, 2 << 20, 3) == -E.ENOMEM
+    assert g("mprotect", reserved, 1 << 20, 3) == 0
+    assert g("mmap", 0, 1, 3, SHARED | anonymous, -1, 0) == -E.ENOMEM
+    assert g("mmap", 0, 1 << 30, 3, PRIVATE | anonymous | mm.MAP_NORESERVE, -1, 0) > 0
+    assert g("munmap", reserved, 1 << 40) == 0
+    assert g("mmap", 0, 4096, 3, SHARED | anonymous, -1, 0) > 0
+    assert g("fork") == -E.ENOMEM, "its writable memory would count twice"
+    kernel.areas.limit = kernel.areas.used
+    assert g("mmap", 0, 4096, 1, SHARED | anonymous, -1, 0) == -E.ENOMEM
+    kernel.areas.limit += 100
+    before = len(kernel.sources), kernel.commit.used
+    while (address := g("mmap", 0, 4096, 1, SHARED | anonymous, -1, 0)) > 0:
+        pass
+    assert address == -E.ENOMEM
+    assert (len(kernel.sources), kernel.commit.used) > before
+    g("exit_group", 0)
+    assert (kernel.areas.used, kernel.commit.used, len(kernel.sources)) == (0, 0, 0)
+
+
+def test_areas_are_counted(bench, monkeypatch):
+    monkeypatch.setattr("pylitebox.kernel.memory.space.MAX_MAP_COUNT", 8)
+    g = bench.guest()
+    start = g("mmap", 0, 40 << 12, 3, PRIVATE | mm.MAP_ANONYMOUS, -1, 0)
+    results = [g("mprotect", start + (i << 12), 4096, 1) for i in range(1, 20, 2)]
+    assert set(results) == {0, -E.ENOMEM}
+    assert len(g.space.areas) <= 8
+    assert g("munmap", start, 40 << 12) == 0
+
+
+def test_what_the_platform_needs_is_nobody_elses(bench):
+    bench.platform.reserved = ((0x7000_0000, 0x7001_0000),)
+    g = bench.guest()
+    fixed, anonymous = mm.MAP_FIXED, PRIVATE | mm.MAP_ANONYMOUS
+    assert g("mmap", 0x7000_F000, 8192, 3, anonymous | fixed, -1, 0) == -E.ENOMEM
+    assert g("mmap", 0x7001_0000, 8192, 3, anonymous | fixed, -1, 0) == 0x7001_0000
+    assert g("mmap", 0x7000_0000, 8192, 3, anonymous, -1, 0) > 0x7001_0000
+    assert g("mprotect", 0x7000_0000, 4096, 3) == -E.ENOMEM

@@ -560,8 +560,8 @@ def test_a_segment_is_shared_and_counted(bench: Bench) -> None:
     assert a("shmget", KEY, 1, 0) == -E.ENOENT
     exit_process(b.task.process, 0)
     assert segment(a, ident)[6:] == (b.task.tid, 1)
-    a.thread.memory.unmap(mine, PAGE_SIZE)
-    assert segment(a, ident)[7] == 0, "what the guest unmapped by itself is found when it asks"
+    assert a("munmap", mine, PAGE_SIZE) == 0
+    assert segment(a, ident)[7] == 0, "what was unmapped otherwise is found when it asks"
 
 
 def test_segments_count_as_memory(bench: Bench) -> None:
@@ -579,10 +579,13 @@ def test_rights_of_a_segment(bench: Bench) -> None:
     owner, stranger = other(bench, 5, 5), other(bench, 6, 6)
     ident = owner("shmget", KEY, 1, ipc.IPC_CREAT | 0o644)
     assert stranger("shmat", ident, 0, 0) == -E.EACCES
-    assert stranger("shmat", ident, 0, ipc.SHM_RDONLY) > 0
+    address = stranger("shmat", ident, 0, ipc.SHM_RDONLY)
+    assert address > 0
     assert stranger("shmat", ident, 0, ipc.SHM_RDONLY | ipc.SHM_EXEC) == -E.EACCES
     assert stranger("shmctl", ident, ipc.SHM_LOCK, 0) == -E.EPERM
-    assert [write for _, write in stranger.thread.mapped] == [False]
+    assert stranger("mprotect", address, PAGE_SIZE, 3) == -E.EACCES
+    owned = owner("shmat", ident, 0, ipc.SHM_RDONLY)
+    assert owner("mprotect", owned, PAGE_SIZE, 3) == -E.EACCES, "as it was attached"
 
 
 # -- /proc ----------------------------------------------------------------------------------------------------

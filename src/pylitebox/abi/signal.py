@@ -81,6 +81,8 @@ CLD_STOPPED = 5
 CLD_CONTINUED = 6
 SEGV_MAPERR = 1
 SEGV_ACCERR = 2
+BUS_ADRALN = 1
+BUS_ADRERR = 2
 
 #: struct kernel_sigaction: handler, flags, restorer, mask.
 SIGACTION = struct.Struct("<QQQQ")

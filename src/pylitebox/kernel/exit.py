@@ -14,6 +14,7 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as status_word
 from pylitebox.kernel import itimers
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.futex import wake
 from pylitebox.kernel.groups import group_members, orphaned_group
 from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
@@ -53,6 +54,7 @@ def leave_memory(task: Task) -> None:
     if task.clear_child_tid and not task.kernel.platform.delegates_memory:
         try:
             task.memory.write(task.clear_child_tid, bytes(4))
+            wake(task, task.clear_child_tid, 1, private=False)
         except KernelError:
             pass
     task.clear_child_tid = 0

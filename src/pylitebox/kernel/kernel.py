@@ -15,18 +15,23 @@ from pylitebox.kernel.devices import Devices
 from pylitebox.kernel.fs.content import Budget
 from pylitebox.kernel.fs.mapped import MappedFiles
 from pylitebox.kernel.fs.shared import SharedContents
+from pylitebox.kernel.futex import Futexes
+from pylitebox.kernel.memory.sources import Sources
 from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
 from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylitebox.kernel.fs.hostfs import HostInode
     from pylitebox.kernel.fs.nameless import NamelessFs
     from pylitebox.kernel.fs.namespace import Namespace
     from pylitebox.kernel.fs.tmpfs import TmpFs
     from pylitebox.kernel.ipc import Ipc
     from pylitebox.kernel.locks import Locks
-    from pylitebox.kernel.platform import Platform
+    from pylitebox.kernel.memory.space import Space
+    from pylitebox.kernel.platform import AddressSpace, Platform
     from pylitebox.kernel.task import Process, Task
 
 
@@ -42,6 +47,9 @@ class Limits:
         self.pipe_pages = 1 << 14  # of all pipes; beyond it new ones are small, at twice as many there are none
         self.socket_bytes = 64 << 20  # in the queues of all sockets
         self.epoll_entries = 1 << 16  # of all epoll sets
+        self.areas = 1 << 18  # of all address spaces, where the kernel manages memory: half a kilobyte of ours each
+        self.committed_bytes = 1 << 36  # private writable and shared anonymous memory of all, touched or not
+        self.mapped_sources = 1 << 12  # distinct files and shared buffers that are mapped
         self.record_locks = 1 << 16  # of all files
         self.ipc_bytes = 64 << 20  # in messages of both kinds of queues, semaphores and their undo values
         self.posix_timers = 1 << 15  # of all processes
@@ -94,6 +102,12 @@ class Kernel:
         self.inotify_bytes = Budget(self.limits.inotify_bytes)
         self.inotify_instances: dict[int, int] = {}  # by user
         self.locks: WeakValueDictionary[int, Locks] = WeakValueDictionary()  # of all inodes, for /proc/locks
+        #: How an address space is managed; None where the platform delegates memory. What follows is for managed ones.
+        self.new_space: Callable[[Kernel, AddressSpace], Space] | None = None
+        self.futexes = Futexes()
+        self.areas = Budget(self.limits.areas, errno=E.ENOMEM)
+        self.commit = Budget(self.limits.committed_bytes, errno=E.ENOMEM)
+        self.sources = Sources(Budget(self.limits.mapped_sources, errno=E.ENOMEM), self.commit)
         self.listings = Budget(self.limits.listing_bytes)
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)

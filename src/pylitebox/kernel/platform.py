@@ -50,13 +50,24 @@ class Memory(Protocol):
 class AddressSpace(Protocol):
     """The pages of one guest address space, on a platform whose memory the kernel manages (``delegates_memory`` False).
 
-    The kernel keeps the areas (what is mapped where, and every rule of mmap(2)); a platform keeps pages for them, and
-    makes them when they are touched. Ranges are multiples of the page size within the user's half; what the kernel
-    asks for is consistent: a range to map holds nothing, a range to protect or move is mapped throughout. Where a
-    platform runs out of memory, KernelError(ENOMEM), with nothing changed.
+    The kernel keeps the areas (what is mapped where, and every rule of mmap(2); kernel/memory/); a platform keeps pages
+    for them, and makes them when they are touched. Ranges are multiples of the page size within the user's half; what
+    the kernel asks for is consistent: a range to map holds nothing, a range to protect, discard or move is mapped
+    throughout, and what it is moved to holds nothing. Where a platform runs out of memory, KernelError(ENOMEM), with
+    nothing changed. Every change is seen by the guest's next instruction, and by every access through ``memory``.
 
     An access that the pages do not allow is a fault (:meth:`GuestEvents.fault`): SIGSEGV with SEGV_MAPERR where nothing
-    is mapped and SEGV_ACCERR where the protection forbids it, SIGBUS with BUS_ADRERR behind the end of a mapped file.
+    is mapped and SEGV_ACCERR where the protection forbids it, SIGBUS with BUS_ADRERR behind the last page of a source;
+    si_addr is the address of the access. On x86-64 what may be written or executed may be read, too. A page that
+    cannot be made when it is touched, for lack of memory, ends the process (:meth:`GuestEvents.lost`).
+
+    Sources: the kernel keeps a source open for as long as it is mapped anywhere, so a platform needs no handle of its
+    own, and may keep what it knows of a content by :meth:`MapSource.key`: until the last mapping of a key is gone it
+    means that content, whose mappings have at most two handles, one that is written through and one that is not. All
+    mappings of one content show the same bytes, as do its ``read_at`` and ``write_at``. Only a page that was written
+    to through a private mapping is that address space's own, until the content is cut off before it: ``truncate``
+    takes what lies behind the new end from all. Where a source must wait for its disk (WouldBlock), the platform
+    waits: it parks the thread whose access it was, or, for an access of the kernel's, reads on at once.
     """
 
     @property
@@ -65,9 +76,8 @@ class AddressSpace(Protocol):
         ...
 
     def map(self, start: int, size: int, prot: int, source: MapSource | None, offset: int, *, shared: bool) -> None:
-        """``source`` None: zeros. Else the bytes of the source from ``offset`` on; it is shared (`MapSource.share`) by
-        the platform for as long as a page of it may be needed. ``shared``: stores reach the source (or, without one,
-        every address space forked from this one); else they stay in this address space."""
+        """``source`` None: zeros, and ``shared`` is False (shared anonymous memory is a SharedBuffer's). Else the bytes
+        of the source from ``offset`` on. ``shared``: stores reach the source; else they stay in this address space."""
         ...
 
     def unmap(self, start: int, size: int) -> None:
@@ -81,7 +91,13 @@ class AddressSpace(Protocol):
         ...
 
     def discard(self, start: int, size: int) -> None:
-        """Forget private changes: zeros, or the file's bytes, when touched again (MADV_DONTNEED)."""
+        """Forget private changes: zeros, or the source's bytes, when touched again (MADV_DONTNEED). Nothing of a shared
+        mapping is lost."""
+        ...
+
+    def sync(self, start: int, size: int) -> None:
+        """Stores to shared mappings have reached their sources when it returns (msync(2)); for platforms that keep
+        copies of a host file's pages. What is unmapped or dropped reaches its source without being asked."""
         ...
 
     def fork(self) -> AddressSpace:
@@ -93,7 +109,7 @@ class AddressSpace(Protocol):
         ...
 
     def drop(self) -> None:
-        """Nobody uses it any more."""
+        """Nobody uses it any more: no thread runs in it, and none will."""
         ...
 
 
@@ -154,8 +170,10 @@ NOTHING = Usage()
 
 
 class GuestThread(Protocol):
-    """One guest thread, as the platform holds it. On a platform whose memory the kernel manages, it has ``space``, the
-    :class:`AddressSpace` that it runs in: empty after ``new_process``, its parent's or a fork of it after ``clone``."""
+    """One guest thread, as the platform holds it.
+
+    On a platform whose memory the kernel manages it is a :class:`ManagedThread`, and ``change_memory``, ``areas`` and
+    ``program_break`` are not asked (0)."""
 
     #: The signals that the thread has blocked. A platform may let the guest change them without telling (as
     #: rt_sigprocmask(2) would), as long as the process pays no attention.
@@ -191,7 +209,9 @@ class GuestThread(Protocol):
         ...
 
     def load(self, image: Image) -> None:
-        """Fill this thread's empty address space with ``image`` and enter it (only right after new_process)."""
+        """Fill this thread's empty address space with ``image`` and enter it (only right after new_process). Where the
+        kernel manages memory it has filled the address space already, and ``image.sources`` are its own: what is left
+        is to enter, at ``entry`` with ``stack_pointer``, all other registers 0 and a clean extended state."""
         ...
 
     def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
@@ -232,6 +252,22 @@ class GuestThread(Protocol):
         """What is mapped in this thread's address space, lowest first (for /proc/PID/maps); ``detailed``: with what
         /proc/PID/smaps says of each, unless there are so many that this would take long."""
         ...
+
+
+class ManagedThread(GuestThread, Protocol):
+    """One guest thread where the kernel manages memory.
+
+    ``clone`` starts the child at once: when it returns, the child's task has its ``thread`` and ``memory``, and no
+    instruction of the child has run. The thread's address space outlives it: the kernel drops it with its last user,
+    except that of a thread from ``new_process`` that is killed before it was bound to a task.
+    """
+
+    #: The address space that it runs in: empty after ``new_process``; after ``clone`` its parent's, or a fork of it.
+    space: AddressSpace
+    #: The bases of the segments FS and GS (arch_prctl(2)); a new program's are 0, a clone's its parent's unless
+    #: CLONE_SETTLS says another.
+    fs_base: int
+    gs_base: int
 
 
 class Map:

@@ -7,7 +7,7 @@ Missing: PID namespaces, ptrace.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import resource as rl
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.namespace import FsContext
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.kernel import Kernel
-    from pylitebox.kernel.platform import GuestThread
+    from pylitebox.kernel.platform import GuestThread, ManagedThread
 
 #: The life of processes is one interface: what ends it (exit.py) and what orders it (groups.py) is part of it.
 __all__ = [
@@ -179,12 +179,29 @@ def clone(task: Task, flags: int, stack: int, parent_tid: int, child_tid: int, t
             task.memory.write(parent_tid, child.tid.to_bytes(4, "little"))
         if flags & sd.CLONE_PIDFD:
             pidfd = _install_pidfd(task, child, parent_tid, thread=bool(flags & sd.CLONE_THREAD))
-        return task.thread.clone(child, flags)
+        return _start_clone(task, child, flags)
     except KernelError:
         if pidfd >= 0:
             task.files.close(pidfd)
         forget_clone(child)
         raise
+
+
+def _start_clone(task: Task, child: Task, flags: int) -> int | None:
+    """Have the platform make the child's thread, and where the kernel manages memory copy the areas of its pages."""
+    assert task.thread is not None
+    space = task.process.layout.space
+    if space is None or flags & sd.CLONE_VM:
+        return task.thread.clone(child, flags)
+    space.may_fork()
+    result = task.thread.clone(child, flags)
+    child.process.layout.space = space.fork(managed(child).space)
+    return result
+
+
+def managed(task: Task) -> ManagedThread:
+    """The thread of a task, on a platform whose memory the kernel manages."""
+    return cast("ManagedThread", task.thread)
 
 
 def _install_pidfd(task: Task, child: Task, address: int, *, thread: bool) -> int:
@@ -324,7 +341,7 @@ def commit_exec(
     task.set_child_tid = task.clear_child_tid = task.robust_list = 0
     task.commit_creds(exec_credentials(task.cred)._replace())
     task.name = process.name = name[:15]
-    process.layout.leave(process.pid)
+    old_layout = process.layout
     process.exe, process.layout = exe, layout
     # They are in the program's memory, which may hold megabytes; /proc reads them there.
     process.argv, process.environ = ([], []) if layout.arg_area[1] > layout.arg_area[0] else (argv, environ)
@@ -335,6 +352,7 @@ def commit_exec(
     task.thread = None
     if old_thread is not None:
         old_thread.kill()
+    old_layout.leave(process.pid)
     kernel.platform.bind(thread, task)
     task.thread, task.memory = thread, thread.memory
     task.blocked = blocked

@@ -3,7 +3,8 @@ Documentation/locking/robust-futex-ABI.rst).
 
 The list lives in guest memory and is hostile: it is followed for at most ROBUST_LIST_LIMIT entries, and the first
 unreadable word ends it. Where the host owns futexes (``delegates_memory``), nobody but a guest can wake a waiter: each
-thread that might wait is kicked instead, its host restarts the wait, and the wait finds the changed word.
+thread that might wait is kicked instead, its host restarts the wait, and the wait finds the changed word. Where they
+are ours, one waiter is woken.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi.futex import FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.futex import wake
 
 if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
@@ -46,7 +48,7 @@ def exit_robust_list(task: Task) -> None:
             waiters |= _died(task, pending + offset & _MASK)
     except KernelError:
         return
-    if waiters:
+    if waiters and task.kernel.platform.delegates_memory:
         for other in tuple(task.kernel.tasks.values()):
             if other is not task and other.call is None and not other.exiting:
                 task.kernel.kick(other)
@@ -58,4 +60,6 @@ def _died(task: Task, address: int) -> bool:
     if word & FUTEX_TID_MASK != task.tid:
         return False
     task.memory.write(address, _WORD.pack(word & FUTEX_WAITERS | FUTEX_OWNER_DIED))
+    if word & FUTEX_WAITERS and not task.kernel.platform.delegates_memory:
+        wake(task, address, 1, private=False)
     return bool(word & FUTEX_WAITERS)

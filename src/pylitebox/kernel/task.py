@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.ipc.shm import Attachments
     from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.memory.space import Space
     from pylitebox.kernel.platform import GuestThread, Memory
     from pylitebox.kernel.signals import Actions, PendingSignals
     from pylitebox.kernel.stops import Sleepers
@@ -29,7 +30,18 @@ if TYPE_CHECKING:
 class Layout:
     """One address space: where a program's memory parts lie (struct mm_struct's facts that calls and /proc need)."""
 
-    __slots__ = ("arg_area", "attachments", "auxv", "brk", "brk_limit", "brk_start", "env_area", "stack", "users")
+    __slots__ = (
+        "arg_area",
+        "attachments",
+        "auxv",
+        "brk",
+        "brk_limit",
+        "brk_start",
+        "env_area",
+        "space",
+        "stack",
+        "users",
+    )
 
     def __init__(self) -> None:
         self.brk_start = 0
@@ -41,6 +53,7 @@ class Layout:
         self.auxv = b""
         self.users = 1  # processes that share it
         self.attachments: Attachments | None = None  # segments of shared memory, once there was one
+        self.space: Space | None = None  # its areas, where the kernel manages memory
 
     def copy(self, pid: int) -> Layout:
         """The address space of a child that ``pid`` forks."""
@@ -48,6 +61,7 @@ class Layout:
         for name in self.__slots__:
             setattr(new, name, getattr(self, name))
         new.users = 1
+        new.space = None  # the platform must copy its pages first (process.clone)
         if self.attachments is not None:
             new.attachments = self.attachments.copy(pid)
         return new
@@ -55,9 +69,14 @@ class Layout:
     def leave(self, pid: int) -> None:
         """Process ``pid`` has ended or has another."""
         self.users -= 1
-        if not self.users and self.attachments is not None:
+        if self.users:
+            return
+        if self.attachments is not None:
             self.attachments.release(pid)
             self.attachments = None
+        if self.space is not None:
+            self.space.drop()
+            self.space = None
 
 
 class Scheduling:

@@ -5,7 +5,15 @@ import pytest
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import signal as sg
-from pylitebox.abi.mman import MAP_SHARED, PROT_READ
+from pylitebox.abi.mman import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    PROT_READ,
+    PROT_WRITE,
+)
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.hostfs import HostFs
 from pylitebox.kernel.fs.overlay import OverlayFs
@@ -52,7 +60,7 @@ def test_faults_are_injected_where_they_are_asked_for():
 def test_layers_stack():
     lines = []
     sandbox = MockSandbox(
-        layers=lambda p: Layer(FaultInjector(Tracer(p, lines.append), {("Memory", "write", 1): E.EFAULT}))
+        layers=lambda p: Layer(FaultInjector(Tracer(p, lines.append), {("Memory", "write", 2): E.EFAULT}))
     )
 
     def program(g):
@@ -61,7 +69,8 @@ def test_layers_stack():
         assert (yield g.wait4(-1, status, 0, 0)) == -E.EFAULT
 
     run_mock(program, sandbox=sandbox)
-    assert not [line for line in lines if line.startswith("Memory.write")], "it was failed above"
+    written = [line for line in lines if line.startswith("Memory.write")]
+    assert len(written) == 1, "but for the first stack, which exec writes, it was failed above"
     assert [line for line in lines if line.startswith("GuestThread.clone")]
 
 
@@ -87,7 +96,9 @@ ERRORS = {
     ("Platform", "new_process"): None,
     ("Platform", "shared_buffer"): E.ENFILE,
     ("GuestThread", "clone"): E.EAGAIN,
-    ("GuestThread", "change_memory"): E.ENOMEM,
+    ("AddressSpace", "map"): E.ENOMEM,
+    ("AddressSpace", "protect"): E.ENOMEM,
+    ("AddressSpace", "move"): E.ENOMEM,
     ("Memory", "read"): E.EFAULT,
     ("Memory", "read_some"): E.EFAULT,
     ("Memory", "read_cstring"): E.EFAULT,
@@ -137,6 +148,9 @@ def scenario(g):
         yield g.newfstatat(fc.AT_FDCWD, path, data, 0)
         yield g.rename(path, path + "2")
         yield g.close(fd)
+    place = yield g.mmap(0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    yield g.mprotect(place, 4096, PROT_READ | PROT_WRITE)
+    yield g.mremap(place, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, place - (1 << 20))
     fd = yield g.open("/host/d", fc.O_DIRECTORY)
     yield g.getdents64(fd, data, 4096)
     yield g.poll(g.pack("<ihhihh", 0, 1, 0, 1, 4, 0), 2, 10)
@@ -190,7 +204,8 @@ def test_no_failure_of_the_host_is_more_than_an_errno():
     """Whatever fails: the kernel logs no internal error, everything ends, nothing stays open."""
     all_cases = cases()
     assert {case[:2] for case in all_cases} >= {
-        ("Platform", "new_process"), ("GuestThread", "clone"), ("GuestThread", "change_memory"), ("Memory", "write"),
+        ("Platform", "new_process"), ("GuestThread", "clone"), ("AddressSpace", "map"), ("Memory", "write"),
+        ("AddressSpace", "protect"), ("AddressSpace", "move"),
         ("HostFile", "read_at"), ("HostDirectory", "stat"), ("HostStream", "write"), ("SharedBuffer", "write_at"),
     }  # fmt: skip
     wrong = []

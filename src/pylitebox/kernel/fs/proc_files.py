@@ -18,6 +18,7 @@ from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.operations import path_of
 from pylitebox.kernel.fs.vfs import MS_NODEV, MS_NOEXEC, MS_NOSUID, Location
+from pylitebox.kernel.memory import areas_of as mapped_areas
 from pylitebox.kernel.usage import used, used_by
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def areas_of(process: Process, task: Task | None, *, detailed: bool = False) -> 
         return []
     low, high = process.layout.brk_start, page_up(process.program_break)
     areas = []
-    for area in task.thread.areas(detailed=detailed):
+    for area in mapped_areas(task, detailed=detailed):
         if area.source is None and high < area.end <= process.layout.brk_limit and area.start >= low:
             if area.start >= high:
                 continue

@@ -64,7 +64,10 @@ class SharedContents:
 
 def _mapped(kernel: Kernel) -> set[tuple[int, int]] | None:
     """The keys of all that is mapped in any process; None if that is too much to look through."""
-    keys, seen = set(), 0
+    keys: set[tuple[int, int]] = set()
+    seen = 0
+    if kernel.new_space is not None:
+        return keys  # what is mapped has more than one user (kernel/memory/sources.py)
     for process in kernel.processes.values():
         thread = next((task.thread for task in process.tasks.values() if task.thread is not None), None)
         for area in thread.areas() if thread is not None else ():

@@ -21,6 +21,7 @@ from pylitebox.abi.resource import RLIMIT_MEMLOCK
 from pylitebox.kernel.credentials import CAP_IPC_LOCK
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.ipc.table import S_IRUGO, S_IWUGO, S_IXUGO, IpcObject, IpcTable
+from pylitebox.kernel.memory import areas_of, change_memory
 from pylitebox.kernel.platform import Map, Unmap
 from pylitebox.kernel.wait import Blocking, Wait, WaitQueue
 
@@ -191,7 +192,7 @@ def recount(task: Task, segment: Segment) -> None:
     """Before a question about a segment: what the caller's own address space maps of it now."""
     attachments = task.process.layout.attachments
     if attachments is not None and segment in attachments.counts and task.thread is not None:
-        attachments.set(segment, _count(segment, task.thread.areas()), task.process.pid)
+        attachments.set(segment, _count(segment, areas_of(task)), task.process.pid)
 
 
 def _count(segment: Segment, areas: list[Area]) -> int:
@@ -217,7 +218,7 @@ def _change(task: Task, change: Map | Unmap) -> Generator[Wait, bool, int]:
     if task.thread is None:
         raise KernelError(E.ENOMEM)
     outcome = _Outcome()
-    task.thread.change_memory(change, outcome.told)
+    change_memory(task, change, outcome.told)
     while outcome.result is None:
         yield Wait(outcome.queue, interruptible=False)
     if outcome.result < 0:
@@ -259,7 +260,7 @@ def attach(task: Task, ident: int, address: int, flags: int) -> Blocking:
 
 def detach(task: Task, address: int) -> Blocking:
     """shmdt(2); EINVAL."""
-    areas = task.thread.areas() if task.thread is not None else []
+    areas = areas_of(task)
     found = _find(task.kernel.ipc.segments, areas, address)
     if address % PAGE_SIZE or found is None:
         raise KernelError(E.EINVAL)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from pylitebox.abi.resource import RLIMIT_STACK
-from pylitebox.abi.wait import exited
+from pylitebox.abi.signal import SIGKILL
+from pylitebox.abi.wait import exited, signaled
 from pylitebox.kernel import process as processes
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.descriptors import FileTable
@@ -104,6 +105,14 @@ def _enter(task: Task, thread: GuestThread, program: Program) -> None:
         environ=program.environ,
         layout=program.layout(),
     )
+    new_space = task.kernel.new_space
+    if new_space is not None:
+        task.process.layout.space = space = new_space(task.kernel, processes.managed(task).space)
+        try:
+            space.load(task, program.image)
+        except KernelError:
+            processes.exit_process(task.process, signaled(SIGKILL))
+            return
     thread.load(program.image)
 
 

@@ -1,9 +1,9 @@
 """Memory areas: mmap(2) of files, brk(2), msync(2), mincore(2), mlock(2), and the calls that the host kernel runs.
 
-A platform that delegates memory (native) runs mmap of anonymous memory, munmap, mprotect, mremap and madvise without
-asking us; what is left of them here serves no platform yet and says so. A file is mapped by the platform too
-(``GuestThread.change_memory``); what is decided here is whether it may be.
-Missing: managed memory (for platforms that have none of their own), RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK.
+The handlers here are for platforms that delegate memory (native), which run mmap of anonymous memory, munmap, mprotect,
+mremap and madvise without asking us. A file is mapped by the platform too (``GuestThread.change_memory``); what is
+decided here is whether it may be. Where the kernel manages memory, managed.py has the handlers.
+Missing: RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK where memory is delegated.
 """
 
 from pylitebox.abi import errno as E
@@ -12,6 +12,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memfd import MemfdFile
+from pylitebox.kernel.memory import areas_of
 from pylitebox.kernel.platform import Map
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
@@ -20,10 +21,9 @@ from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
 from pylitebox.north.linux.files import next_turn
 from pylitebox.north.linux.lookup import opened
-from pylitebox.north.linux.table import Partial, syscall
+from pylitebox.north.linux.table import Full, Partial, syscall
 
 _ADDRESS_MAX = 1 << 64
-_DELEGATED = "only where the host kernel owns memory (native platform); elsewhere ENOSYS"
 #: Flags that MAP_SHARED_VALIDATE accepts for any file; others are EOPNOTSUPP (linux/mman.h: LEGACY_MAP_MASK).
 _LEGACY_FLAGS = (
     mm.MAP_TYPE | mm.MAP_FIXED | mm.MAP_ANONYMOUS | mm.MAP_DENYWRITE | mm.MAP_EXECUTABLE | mm.MAP_GROWSDOWN
@@ -36,7 +36,7 @@ _LEGACY_FLAGS = (
     "mmap",
     x86_64=9,
     aarch64=222,
-    support=Partial("anonymous memory " + _DELEGATED),
+    support=Partial("MAP_HUGETLB: EINVAL or ENOMEM; MAP_GROWSDOWN and MAP_LOCKED are the host's"),
     native="MAP_ANONYMOUS runs in the host kernel; files are mapped there after our decision",
 )
 def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset) -> Result:
@@ -44,6 +44,14 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
         raise KernelError(E.EINVAL)
     if flags & mm.MAP_ANONYMOUS:
         raise KernelError(E.ENOSYS)
+    file, write = file_to_map(task, address, length, prot, flags, fd, offset)
+    return patiently(file, lambda: _map(task, file, (address, length, prot, flags, offset), write=write))
+
+
+def file_to_map(
+    task: Task, address: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> tuple[File, bool]:
+    """The file that mmap(2) names, and whether stores may reach it, now or after mprotect(2); else the call's error."""
     file = opened(task, fd)
     if not length or (flags & (mm.MAP_FIXED | mm.MAP_FIXED_NOREPLACE) and address & (mm.PAGE_SIZE - 1)):
         raise KernelError(E.EINVAL)
@@ -65,8 +73,7 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
     if sealed and shared and prot & mm.PROT_WRITE:
         raise KernelError(E.EPERM)
     # a shared mapping of a writable file can be made writable later, without another question to us
-    write = shared and file.writable and not sealed
-    return patiently(file, lambda: _map(task, file, (address, length, prot, flags, offset), write=write))
+    return file, shared and file.writable and not sealed
 
 
 def _map(task: Task, file: File, call: tuple[int, int, int, int, int], *, write: bool) -> int | None:
@@ -99,22 +106,28 @@ def brk(task: Task, address: Address) -> Result:
 # -- what the host kernel does ------------------------------------------------------------------------------------
 
 
-@syscall("munmap", x86_64=11, aarch64=215, support=Partial(_DELEGATED), native="always")
+@syscall("munmap", x86_64=11, aarch64=215, support=Full, test="test_memory", native="always")
 def munmap(task: Task, address: Address, length: Size) -> Result:
     raise KernelError(E.ENOSYS)
 
 
-@syscall("mprotect", x86_64=10, aarch64=226, support=Partial(_DELEGATED), native="always")
+@syscall("mprotect", x86_64=10, aarch64=226, support=Partial("protection keys and PROT_SEM"), native="always")
 def mprotect(task: Task, address: Address, length: Size, prot: Prot) -> Result:
     raise KernelError(E.ENOSYS)
 
 
-@syscall("mremap", x86_64=25, aarch64=216, support=Partial(_DELEGATED), native="always")
+@syscall("mremap", x86_64=25, aarch64=216, support=Full, test="test_memory_random", native="always")
 def mremap(task: Task, old: Address, old_size: Size, new_size: Size, flags: UInt, new: Address) -> Result:
     raise KernelError(E.ENOSYS)
 
 
-@syscall("madvise", x86_64=28, aarch64=233, support=Partial(_DELEGATED), native="always")
+@syscall(
+    "madvise",
+    x86_64=28,
+    aarch64=233,
+    support=Partial("MADV_REMOVE: EOPNOTSUPP, guards and MADV_COLLAPSE: EINVAL (emulator, kvm)"),
+    native="always",
+)
 def madvise(task: Task, address: Address, length: Size, advice: Int) -> Result:
     raise KernelError(E.ENOSYS)
 
@@ -126,7 +139,7 @@ def _check_mapped(task: Task, start: int, end: int) -> None:
     """ENOMEM unless every page from ``start`` to ``end`` is mapped."""
     if end <= start:
         return
-    for area in task.thread.areas() if task.thread is not None else ():
+    for area in areas_of(task):
         if area.end <= start:
             continue
         if area.start > start:
@@ -137,7 +150,7 @@ def _check_mapped(task: Task, start: int, end: int) -> None:
     raise KernelError(E.ENOMEM)
 
 
-def _pages(address: int, length: int, error: int) -> tuple[int, int]:
+def pages(address: int, length: int, error: int) -> tuple[int, int]:
     """The pages that a range touches; ``error`` if it wraps around."""
     start, end = mm.page_down(address), mm.page_up(address + length)
     if end >= _ADDRESS_MAX:
@@ -151,7 +164,7 @@ def msync(task: Task, address: Address, length: Size, flags: Int) -> Result:
         raise KernelError(E.EINVAL)
     if flags & mm.MS_ASYNC and flags & mm.MS_SYNC:
         raise KernelError(E.EINVAL)
-    _check_mapped(task, *_pages(address, length, E.ENOMEM))
+    _check_mapped(task, *pages(address, length, E.ENOMEM))
     return 0
 
 
@@ -161,12 +174,12 @@ def mincore(task: Task, address: Address, length: Size, vector: Address) -> Resu
         raise KernelError(E.EINVAL)
     if address + length > mm.TASK_SIZE:
         raise KernelError(E.ENOMEM)
-    start, end = _pages(address, length, E.ENOMEM)
+    start, end = pages(address, length, E.ENOMEM)
     _check_mapped(task, start, end)
-    pages = (end - start) // mm.PAGE_SIZE
-    if pages > TURN:  # 16 GiB: memory that is only reserved may be that large
-        return _mincore(task, vector, pages)
-    task.memory.write(vector, b"\1" * pages)
+    count = (end - start) // mm.PAGE_SIZE
+    if count > TURN:  # 16 GiB: memory that is only reserved may be that large
+        return _mincore(task, vector, count)
+    task.memory.write(vector, b"\1" * count)
     return 0
 
 
@@ -185,7 +198,7 @@ _UNLOCKED = Partial("checked, but nothing is pinned")
 
 @syscall("mlock", x86_64=149, aarch64=228, support=_UNLOCKED)
 def mlock(task: Task, address: Address, length: Size) -> Result:
-    _check_mapped(task, *_pages(address, length, E.EINVAL))
+    _check_mapped(task, *pages(address, length, E.EINVAL))
     return 0
 
 

@@ -106,7 +106,10 @@ class Personality:
     def __init__(self, kernel: Kernel) -> None:
         load_families()
         self.kernel = kernel
-        self.entries = Entries(table.numbers(), kernel.counters.unimplemented)
+        if not kernel.platform.delegates_memory:
+            kernel.new_space = importlib.import_module("pylitebox.north.linux.managed").Space
+        rows = table.numbers(managed=kernel.new_space is not None)
+        self.entries = Entries(rows, kernel.counters.unimplemented)
         self._start = kernel.scheduler.start
 
     # -- calls ------------------------------------------------------------------------------------------------

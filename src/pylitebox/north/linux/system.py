@@ -4,7 +4,6 @@ import struct
 from collections.abc import Callable
 
 from pylitebox.abi import errno as E
-from pylitebox.abi import futex as fx
 from pylitebox.abi import prctl as pr
 from pylitebox.abi import signal as sg
 from pylitebox.abi.time import NSEC_PER_SEC
@@ -408,14 +407,12 @@ def membarrier(task: Task, command: Int, flags: UInt, cpu: Int) -> Result:
     "futex",
     x86_64=202,
     aarch64=98,
-    support=Partial("PI operations: ENOSYS; on platforms that own no futexes: ENOSYS"),
+    support=Partial("PI operations: ENOSYS"),
     native="all but PI",
 )
 def futex(
     task: Task, address: Address, operation: Int, value: UInt, timeout: ULong, address2: Address, value3: UInt
 ) -> Result:
-    if operation & fx.FUTEX_CMD_MASK == fx.FUTEX_WAKE and not task.kernel.platform.delegates_memory:
-        return 0  # there is never anyone to wake
     raise KernelError(E.ENOSYS)
 
 

@@ -84,13 +84,30 @@ def syscall(
     """Declare the decorated function as the handler of a system call. A handler may have several rows."""
 
     def declare(handler: H) -> H:
-        kinds = tuple(
-            (argument, annotation.__metadata__[0])
-            for argument, annotation in handler.__annotations__.items()
-            if argument not in ("task", "return")
-        )
         family = handler.__module__.rpartition(".")[2]
-        _add(Row(name, x86_64, aarch64, support, handler, family, test, native, kinds))  # type: ignore[arg-type]
+        _add(Row(name, x86_64, aarch64, support, handler, family, test, native, _kinds(handler)))  # type: ignore[arg-type]
+        return handler
+
+    return declare
+
+
+def _kinds(handler: Callable[..., object]) -> tuple[tuple[str, Kind], ...]:
+    return tuple(
+        (argument, annotation.__metadata__[0])
+        for argument, annotation in handler.__annotations__.items()
+        if argument not in ("task", "return")
+    )
+
+
+#: Handlers for platforms whose memory the kernel manages, by name; their rows are the others'.
+MANAGED: dict[str, Row] = {}
+
+
+def managed(name: str) -> Callable[[H], H]:
+    """Declare the decorated function as the handler of a row where the kernel manages memory (managed.py)."""
+
+    def declare(handler: H) -> H:
+        MANAGED[name] = ROWS[name]._replace(handler=handler, kinds=_kinds(handler))  # type: ignore[arg-type]
         return handler
 
     return declare
@@ -122,6 +139,7 @@ def _compile(row: Row, template: str, *, leading_task: bool = True) -> Any:
     return scope["entry"]
 
 
-def numbers(arch: str = "x86_64") -> dict[int, Row]:
-    """The rows by their number on ``arch``."""
-    return {n: row for row in ROWS.values() if (n := getattr(row, arch)) is not None}
+def numbers(arch: str = "x86_64", *, managed: bool = False) -> dict[int, Row]:
+    """The rows by their number on ``arch``; ``managed``: with the handlers for managed memory."""
+    rows = ROWS | MANAGED if managed else ROWS
+    return {n: row for row in rows.values() if (n := getattr(row, arch)) is not None}

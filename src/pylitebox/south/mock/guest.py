@@ -84,6 +84,16 @@ class Fault:
         self.address = address
 
 
+class Access:
+    """An instruction that loads or stores a byte; it may fault, and is executed again if a handler returns."""
+
+    __slots__ = ("address", "value")
+
+    def __init__(self, address: int, value: int | None) -> None:
+        self.address = address
+        self.value = value  # what is stored; None loads
+
+
 class Pause:
     """No call at all: other threads get their turn."""
 
@@ -123,9 +133,9 @@ class Heap:
     def __init__(self, start: int = _HEAP) -> None:
         self.next = start
 
-    def take(self, memory: MockMemory, size: int) -> int:
+    def take(self, thread: MockThread, size: int) -> int:
         if self.next == _HEAP:
-            memory.map(_HEAP_SIZE, address=_HEAP)
+            thread.map_pages(_HEAP_SIZE, address=_HEAP)
         address = self.next
         self.next += (size + 15) & ~15
         if self.next > _HEAP + _HEAP_SIZE:
@@ -154,11 +164,11 @@ class Guest:
 
     @property
     def memory(self) -> MockMemory:
-        return self._thread.space
+        return self._thread.memory
 
     def buffer(self, size: int, data: bytes = b"") -> Buffer:
         """``size`` zero bytes, beginning with ``data``."""
-        buffer = Buffer(self.memory, self._thread.heap.take(self.memory, max(size, 1)), size)
+        buffer = Buffer(self.memory, self._thread.heap.take(self._thread, max(size, 1)), size)
         buffer.set(data.ljust(size, b"\0"))
         return buffer
 
@@ -181,10 +191,10 @@ class Guest:
 
     def pages(self, size: int, prot: int = PROT_READ | PROT_WRITE) -> int:
         """Anonymous memory of its own, with an unmapped page behind; its address."""
-        return self.memory.map(size, prot=prot)
+        return self._thread.map_pages(size, prot=prot)
 
     def protect(self, address: int, size: int, prot: int) -> None:
-        self.memory.protect(address, size, prot)
+        self._thread.protect_pages(address, size, prot)
 
     # -- the program ------------------------------------------------------------------------------------------
 
@@ -263,6 +273,14 @@ class Guest:
         """An instruction that faults."""
         return Fault(signo, address)
 
+    def load(self, address: int) -> Access:
+        """Load a byte."""
+        return Access(address, None)
+
+    def store(self, address: int, value: int) -> Access:
+        """Store a byte."""
+        return Access(address, value)
+
     def pause_turn(self) -> Pause:
         """Let every other thread that can run make one step."""
         return Pause()
@@ -322,9 +340,9 @@ def registers(thread: MockThread, call: Call) -> list[int]:
             values.append(argument.address)
         elif isinstance(argument, str | bytes | bytearray):
             data = argument.encode() if isinstance(argument, str) else bytes(argument)
-            address = thread.heap.take(thread.space, len(data) + 1)
+            address = thread.heap.take(thread, len(data) + 1)
             try:
-                thread.space.write(address, data + b"\0")
+                thread.memory.write(address, data + b"\0")
             except KernelError:
                 raise MemoryError("the guest's heap is not writable") from None
             values.append(address)

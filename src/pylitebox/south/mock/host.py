@@ -10,13 +10,17 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Union
+from typing import TYPE_CHECKING, Union
+from weakref import WeakSet
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.poll import POLLHUP, POLLIN, POLLOUT
 from pylitebox.abi.stat import DT_DIR, DT_LNK, DT_REG, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.wait import WaitQueue
+
+if TYPE_CHECKING:
+    from pylitebox.south.mock.memory import MockMemory
 
 HOST_DEV = 0x801
 #: 2001-09-09T01:46:40Z: every time stamp that nothing has changed.
@@ -128,6 +132,9 @@ class MockHostFile:
 
     def stat(self) -> MockNode:
         return self._inode
+
+    def length(self) -> int:
+        return self._inode.st_size
 
     def read_at(self, size: int, offset: int) -> bytes:
         if self._disk is not None and offset not in self._cached:
@@ -285,6 +292,8 @@ class MockBuffer:
         self.data: bytearray = origin.data if origin else bytearray()
         self.handles: list[MockBuffer] = origin.handles if origin else []
         self._ino: int = origin._ino if origin else next(_inodes)
+        #: Address spaces that have mapped it: what is cut off goes from private copies, too.
+        self.mappers: WeakSet[MockMemory] = origin.mappers if origin else WeakSet()
         self.handles.append(self)
 
     @property
@@ -300,6 +309,8 @@ class MockBuffer:
     def size(self) -> int:
         return len(self.data)
 
+    length = size
+
     def read_at(self, size: int, offset: int) -> bytes:
         return bytes(self.data[offset : offset + size])
 
@@ -309,6 +320,8 @@ class MockBuffer:
 
     def truncate(self, size: int) -> None:
         resize(self.data, size)
+        for memory in self.mappers:
+            memory.cut(self.key(), size)
 
     def seal(self) -> None:
         if self.users > 1:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from pylitebox.kernel.task import Task
 
 #: Attributes whose values are objects of the contract too.
-_PARTS = {"memory": "Memory"}
+_PARTS = {"memory": "Memory", "space": "AddressSpace"}
 #: What calls give back that must be wrapped: (kind, method) to the kind of its result.
 _RESULTS = {
     ("Platform", "shared_buffer"): "SharedBuffer",
     ("SharedBuffer", "share"): "SharedBuffer",
+    ("AddressSpace", "fork"): "AddressSpace",
     ("HostDirectory", "directory"): "HostDirectory",
     ("HostDirectory", "open"): "HostFile",
     ("HostDirectory", "create"): "HostFile",

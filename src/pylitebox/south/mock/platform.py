@@ -4,8 +4,9 @@ Each :meth:`MockPlatform.poll` lets one thread make one step: up to its next sys
 host files are delivered, and then the clock jumps to the deadline; when there is none, nothing will ever happen
 again, which is :class:`Stalled`. Time passes in no other way, so a test that waits for an hour takes microseconds.
 
-The host kernel's part (``delegates_memory``) is played by the guests' own memory: what a native guest does without
-asking the kernel (anonymous mmap, munmap, futex) a script does by ``g.pages`` and ``g.protect``, or not at all.
+The kernel manages memory. With ``delegates_memory`` the host kernel's part is played by the guests' own memory: what a
+native guest does without asking the kernel (anonymous mmap, munmap, futex) a script does by ``g.pages`` and
+``g.protect``, or not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pylitebox.abi import auxv as at
 from pylitebox.abi.elf import EHDR, ELFMAG, EM_X86_64, ET_EXEC, PF_R, PF_X, PHDR, PT_LOAD
 from pylitebox.south.mock.guest import Function, Guest, Heap, Script
 from pylitebox.south.mock.host import EPOCH_NS, Disk, MockBuffer
-from pylitebox.south.mock.memory import MockMemory
+from pylitebox.south.mock.memory import MockAddressSpace
 from pylitebox.south.mock.thread import MockProcess, MockThread
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class MockPlatform:
     name = "mock"
 
     def __init__(
-        self, *, seed: int = 0, tick_ns: int = 0, delegates_memory: bool = True, start_ns: int = 10**9
+        self, *, seed: int = 0, tick_ns: int = 0, delegates_memory: bool = False, start_ns: int = 10**9
     ) -> None:
         """``tick_ns``: how long each system call takes on the virtual clock."""
         self.delegates_memory = delegates_memory
@@ -83,7 +84,7 @@ class MockPlatform:
             self.now_ns = max(self.now_ns, deadline)
 
     def new_process(self, ready: Callable[[GuestThread | None], None]) -> None:
-        process = MockProcess(MockMemory(), Heap())
+        process = MockProcess(MockAddressSpace(), Heap())
         self.processes.add(process)
         ready(MockThread(self, process))
 

@@ -175,8 +175,11 @@ class MockSandbox:
         assert self.kernel.internal_errors == 0, "the kernel logged an internal error"
 
     def close(self) -> None:
-        processes.kill_all(self.kernel)
-        self.kernel.platform.close()
+        kernel = self.kernel
+        processes.kill_all(kernel)
+        kernel.platform.close()
+        left = (kernel.areas.used, kernel.commit.used, len(kernel.sources), len(kernel.futexes.waiting))
+        assert left == (0, 0, 0, 0), f"areas, bytes, sources, futexes outlived all processes: {left}"
 
 
 def run_mock(

@@ -10,10 +10,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from pylitebox.abi.sched import CLONE_THREAD, CLONE_VFORK, CLONE_VM
+from pylitebox.abi.mman import MAP_PRIVATE, PROT_READ, PROT_WRITE, page_up
+from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.abi.signal import SIGINFO_SIZE, SIGSEGV
 from pylitebox.kernel.platform import NOTHING, Usage
 from pylitebox.south.mock.guest import (
+    Access,
     Call,
     Fault,
     Function,
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.image import Image
-    from pylitebox.kernel.platform import Area, Map, Memory, Unmap
+    from pylitebox.kernel.memory.space import Space
+    from pylitebox.kernel.platform import Area, Map, Unmap
     from pylitebox.kernel.task import Task
-    from pylitebox.south.mock.memory import MockMemory
+    from pylitebox.south.mock.memory import MockAddressSpace
     from pylitebox.south.mock.platform import MockPlatform
 
 _MASK = (1 << 64) - 1
@@ -69,8 +72,8 @@ class MockContext:
 class MockProcess:
     """The threads of one address space that end together."""
 
-    def __init__(self, memory: MockMemory, heap: Heap) -> None:
-        self.memory = memory
+    def __init__(self, space: MockAddressSpace, heap: Heap) -> None:
+        self.space = space
         self.heap = heap
         self.threads: set[MockThread] = set()
         self.dead = False
@@ -84,7 +87,7 @@ class _Frame:
     def __init__(self, script: Script, site: int) -> None:
         self.script = script
         self.site = site
-        self.call: Call | None = None
+        self.call: Call | Access | None = None
 
 
 class MockThread:
@@ -93,8 +96,9 @@ class MockThread:
     def __init__(self, platform: MockPlatform, process: MockProcess) -> None:
         self.platform = platform
         self.process = process
-        self.space = process.memory
-        self.memory: Memory = process.memory
+        self.space = process.space
+        self.memory = process.space.memory
+        self.fs_base = self.gs_base = 0
         self.heap = process.heap
         self.task: Task | None = None
         self.blocked = 0
@@ -139,6 +143,8 @@ class MockThread:
         thread = MockThread(self.platform, process)
         thread.task = child
         thread.context = self.context.copy()
+        thread.fs_base = self.context.gregs[_R8] if flags & CLONE_SETTLS else self.fs_base
+        thread.gs_base = self.gs_base
         thread.actions = dict(self.actions) if not flags & CLONE_THREAD else self.actions
         thread.initial_stack = self.initial_stack
         thread.blocked = child.blocked
@@ -163,8 +169,16 @@ class MockThread:
 
     def load(self, image: Image) -> None:
         program = self.platform.program(image.entry)
+        if self.platform.delegates_memory:
+            self._fill(image)
+        self.initial_stack = image.stack_pointer
+        self.context.gregs[RSP] = image.stack_pointer
+        self._start = program
+        self._ready()
+
+    def _fill(self, image: Image) -> None:
         for mapping in image.mappings:
-            self.space.map(
+            self.memory.map(
                 mapping.size,
                 address=mapping.address,
                 prot=mapping.prot,
@@ -172,18 +186,14 @@ class MockThread:
                 offset=mapping.offset,
             )
         for address, size in image.zero:
-            self.space.poke(address, bytes(size))
+            self.memory.poke(address, bytes(size))
         for address, data in image.data:
             self.memory.write(address, data)
         for source in image.sources:
             source.close()
-        self.initial_stack = image.stack_pointer
-        self.context.gregs[RSP] = image.stack_pointer
-        self._start = program
-        self._ready()
 
     def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
-        result = self.space.change(change)
+        result = self.memory.change(change)
         if done is None:
             return result
         done(result)
@@ -212,7 +222,29 @@ class MockThread:
         return False
 
     def areas(self, *, detailed: bool = False) -> list[Area]:
-        return self.space.areas()
+        return self.memory.areas()
+
+    # -- what a script does without a call --------------------------------------------------------------------
+
+    def map_pages(self, size: int, *, address: int = 0, prot: int = PROT_READ | PROT_WRITE) -> int:
+        """Map anonymous memory, with nothing behind; its address."""
+        space = self._areas()
+        if space is None:
+            return self.memory.map(size, address=address, prot=prot)
+        assert self.task is not None
+        size = page_up(size)
+        return space.map(self.task, address or self.memory.pick(size), size, prot, MAP_PRIVATE, None)
+
+    def protect_pages(self, address: int, size: int, prot: int) -> None:
+        space = self._areas()
+        if space is None:
+            self.memory.protect(address, size, prot)
+        else:
+            assert self.task is not None
+            space.protect(self.task, address, address + page_up(size), prot)
+
+    def _areas(self) -> Space | None:
+        return self.task.process.layout.space if self.task is not None else None
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -286,6 +318,9 @@ class MockThread:
             self._enter(handler, Guest(self), gregs[RDI], gregs[RSI], gregs[RDX])
             rip = 0
         frame = self._frames[-1]
+        if rip == frame.site and isinstance(frame.call, Access):
+            self._access(task, frame, frame.call)
+            return
         if rip == frame.site and frame.call is not None:
             self._make(task, gregs[RAX], tuple(gregs[r] for r in _ARGUMENTS))
             return
@@ -310,7 +345,7 @@ class MockThread:
             return next(frame.script)
         value = (self.context.gregs[RAX] ^ 1 << 63) - (1 << 63)
         call = frame.call
-        if call is not None and call.must and -4096 < value < 0:
+        if isinstance(call, Call) and call.must and -4096 < value < 0:
             return frame.script.throw(GuestFailure(f"{call!r} failed with {describe(value)}"))
         return frame.script.send(value)
 
@@ -326,6 +361,8 @@ class MockThread:
             gregs[RCX] = gregs[RIP]
             self._child = request.child
             self._make(task, request.number, tuple(gregs[r] for r in _ARGUMENTS))
+        elif isinstance(request, Access):
+            self._access(task, frame, request)
         elif isinstance(request, Fault):
             self._raise(task, request.signo, request.address)
         elif isinstance(request, Pause):
@@ -342,10 +379,25 @@ class MockThread:
         result = self.platform.events.syscall(task, number, args)  # type: ignore[arg-type]
         self._answer(result)
 
-    def _raise(self, task: Task, signo: int, address: int) -> None:
+    def _access(self, task: Task, frame: _Frame, access: Access) -> None:
+        gregs = self.context.gregs
+        frame.call, gregs[RIP] = access, frame.site
+        fault = self.memory.fault(access.address, write=access.value is not None)
+        if fault is not None:
+            self._raise(task, fault[0], access.address, fault[1])
+            return
+        gregs[RIP] = frame.site + 2
+        if access.value is None:
+            gregs[RAX] = self.memory.read(access.address, 1)[0]
+        else:
+            self.memory.write(access.address, bytes((access.value,)))
+            gregs[RAX] = 0
+        self._ready()
+
+    def _raise(self, task: Task, signo: int, address: int, code: int = 1) -> None:
         info = bytearray(SIGINFO_SIZE)
         info[0:4] = signo.to_bytes(4, "little")
-        info[8:12] = (1).to_bytes(4, "little")
+        info[8:12] = code.to_bytes(4, "little")
         info[16:24] = address.to_bytes(8, "little")
         self._go_on(self.platform.events.fault(task, self.context, signo, bytes(info)))
 
