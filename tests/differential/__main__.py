@@ -39,13 +39,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--theme", choices=sorted(strategies.THEMES))
+    parser.add_argument("--theme", choices=sorted(strategies.ALL_THEMES))
     parser.add_argument("--workspace", action="store_true", help="run on a copy-on-write workspace with files")
+    parser.add_argument("--disk", type=Path, help="compare the moving of ranges with the file system of this directory")
     parser.add_argument("--most", type=int, default=20, help="differences after which to stop")
     parser.add_argument("--coverage", action="store_true", help="say how often each operation succeeded")
     parser.add_argument("--output", type=Path, help="the directory to write differences to (else they are printed)")
     options = parser.parse_args()
-    themes = [options.theme] if options.theme else strategies.FILE_THEMES if options.workspace else strategies.THEMES
+    themes = strategies.WORKSPACE_THEMES if options.workspace else strategies.THEMES
+    themes = [options.theme] if options.theme else strategies.MOVING_THEMES if options.disk else themes
     began = time.monotonic()
     kinds: set[str] = set()
     sequences = operations = 0
@@ -53,7 +55,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pylitebox-") as directory:
         Path(directory).chmod(0o755)
         executor = compile_executor(Path(directory))
-        sides = (on_host(executor, prepared=options.workspace), in_sandbox(executor, prepared=options.workspace))
+        host = on_host(executor, prepared=options.workspace, place=options.disk)
+        sides = (host, in_sandbox(executor, prepared=options.workspace))
         for count, seed in seeds(options.count, options.seed):
             batch = strategies.generate(count, seed, themes)
             started = time.monotonic()

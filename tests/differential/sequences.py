@@ -33,14 +33,15 @@ HERE = Path(__file__).parent
 TIMEOUT = 120.0
 #: The kernel whose answers ours gives: older ones check some things in another order.
 KERNEL = (6, 18)
-_FACTS = ("fcntl", "stat", "mman", "signal", "socket", "poll", "wait", "prctl", "time")
+_FACTS = ("fcntl", "stat", "mman", "signal", "socket", "poll", "wait", "prctl", "time", "inotify", "ipc", "mqueue")
 #: Constants that the library has no use for.
 _MORE = {
     "SPLICE_F_MOVE": 1, "SPLICE_F_NONBLOCK": 2, "EFD_SEMAPHORE": 1, "EFD_NONBLOCK": 0o4000, "EFD_CLOEXEC": 0o2000000,
     "TFD_NONBLOCK": 0o4000, "TFD_CLOEXEC": 0o2000000, "SFD_NONBLOCK": 0o4000, "SFD_CLOEXEC": 0o2000000,
     "S_IFDIR": 0o040000,
     "MFD_NOEXEC_SEAL": 8, "__WALL": 0x40000000, "__WCLONE": 0x80000000, "PROT_NONE": 0, "MS_ASYNC": 1, "WSTOPPED": 2,
-    "EPOLLIN": 1, "EPOLLOUT": 4, "EPOLLRDHUP": 0x2000,
+    "EPOLLIN": 1, "EPOLLOUT": 4, "EPOLLRDHUP": 0x2000, "F_GETSIG": 11, "O_ASYNC": 0x2000, "MADV_NORMAL": 0,
+    "MADV_WILLNEED": 3, "MADV_DONTNEED": 4, "MADV_REMOVE": 9, "MADV_DONTFORK": 10,
 }  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def decode(output: bytes, count: int, *, prepared: bool) -> list[list[str]]:
 
 # -- normalizing ------------------------------------------------------------------------------------------------------
 
-#: Not compared: we allocate in larger units than pages (strategies.GAPS).
+#: Not always compared (strategies.GAPS).
 _BLOCKS = re.compile(r" b\d+(?= )")
 _DIRECTORY_SIZE = re.compile(r"(dir \d+ n\d+ u\d+ g\d+) s\d+")
 _PID = re.compile(r"P:(-?\d+)")
@@ -119,6 +120,8 @@ class _Normalizer:
         symbol = self.inodes.setdefault(inode, f"inode-{len(self.inodes)}")
         if kind in ("anon", "sock"):  # nobody keeps their times
             return f"{kind}{rest} {symbol}"
+        if kind in ("pipe", "queue"):  # their times are those of the last tick
+            return f"{kind}{rest} {symbol} a={_set(times[0], '-')} m={_set(times[1], '-')}"
         atime, mtime, ctime = times
         before = self.seen.get(inode, ("", ""))
         self.seen[inode] = (mtime, ctime)
@@ -136,7 +139,10 @@ def normalize(lines: Iterable[str], *, prepared: bool = False) -> list[str]:
     """``prepared``: on a workspace, where a directory's size is the lower file system's business: ours keeps what it
     was, a plain tmpfs counts entries, ext4 blocks."""
     normalizer = _Normalizer()
-    result = [normalizer.line(_BLOCKS.sub("", line)) for line in lines]
+    lines = list(lines)
+    if prepared or any(" mmap: 0" in line for line in lines):  # a buffer that can be mapped counts as a whole
+        lines = [_BLOCKS.sub("", line) for line in lines]
+    result = [normalizer.line(line) for line in lines]
     return [_DIRECTORY_SIZE.sub(r"\1", line) for line in result] if prepared else result
 
 
@@ -167,9 +173,10 @@ def memory_directory() -> Path:
 
 
 @contextmanager
-def work_directory(prepared: int = 0) -> Iterator[Path]:
-    """A directory in memory, so deep that names with ``..`` stay within, with this number of trees to begin with."""
-    with tempfile.TemporaryDirectory(prefix="pylitebox-", dir=memory_directory()) as fresh:
+def work_directory(prepared: int = 0, place: Path | None = None) -> Iterator[Path]:
+    """A directory in memory, so deep that names with ``..`` stay within, with this number of trees to begin with;
+    ``place``: not in memory but there."""
+    with tempfile.TemporaryDirectory(prefix="pylitebox-", dir=place or memory_directory()) as fresh:
         deep = Path(fresh, "0/1/2/3")
         deep.mkdir(parents=True)
         for path in [deep, *list(deep.parents)[:4]]:
@@ -194,11 +201,11 @@ def _prepare(tree: Path) -> None:
             path.chmod(0o777 if path.is_dir() else 0o666)
 
 
-def on_host(executor: Path, *, prepared: bool = False) -> Execute:
-    """Runs on the host's kernel; ``prepared``: on trees with files."""
+def on_host(executor: Path, *, prepared: bool = False, place: Path | None = None) -> Execute:
+    """Runs on the host's kernel; ``prepared``: on trees with files; ``place``: on the file system of this directory."""
 
     def execute(sequences: Sequence[Lines]) -> list[list[str]]:
-        with work_directory(len(sequences) if prepared else 0) as directory:
+        with work_directory(len(sequences) if prepared else 0, place) as directory:
             command = [executor, directory, *["prepared"] * prepared]
             output = _output(partial(subprocess.run, command, cwd="/"), sequences)
         return decode(output, len(sequences), prepared=prepared)

@@ -57,7 +57,7 @@ def executor() -> Iterator[Path]:
 @pytest.mark.parametrize("prepared", [False, True], ids=["tmp", "workspace"])
 def test_sequences(executor: Path, prepared: bool) -> None:
     sides = (on_host(executor, prepared=prepared), in_sandbox(executor, prepared=prepared))
-    themes = strategies.FILE_THEMES if prepared else strategies.THEMES
+    themes = strategies.WORKSPACE_THEMES if prepared else strategies.THEMES
     done = 0
     while done < COUNT:
         batch = strategies.generate(min(BATCH, COUNT - done), seed=done, themes=themes)
@@ -66,6 +66,18 @@ def test_sequences(executor: Path, prepared: bool) -> None:
         found = differences(sides, suspects) if suspects else []
         assert [(lines, pairs) for lines, pairs in zip(suspects, found, strict=True) if pairs] == []
         done += len(batch)
+
+
+@pytest.mark.guest
+def test_moving_ranges(executor: Path, tmp_path: Path) -> None:
+    """Against a file system that has FALLOC_FL_COLLAPSE_RANGE, if the host's temporary directory is on one."""
+    host = on_host(executor, place=tmp_path)
+    probe = ["open a O_RDWR|O_CREAT 0o644", "write 3 8192", "fallocate 3 FALLOC_FL_COLLAPSE_RANGE 0 4096"]
+    if host([probe])[0][2] != "0 fallocate: 0":
+        pytest.skip("the file system of the temporary directory moves no ranges")
+    batch = strategies.generate(min(COUNT, BATCH), seed=0, themes=strategies.MOVING_THEMES)
+    found = differences((host, in_sandbox(executor)), batch)
+    assert [(lines, pairs) for lines, pairs in zip(batch, found, strict=True) if pairs] == []
 
 
 @pytest.mark.guest
@@ -88,14 +100,14 @@ def test_the_executor_does_what_it_is_told(executor: Path) -> None:
             "0 write: 10",
             "0 fork: process-2",
             "1 lseek: 10",
-            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=- m=new c=new",
+            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=- m=new c=new",
             "1 exit:",
             "  process 1 ended",
             "0 wait4: process-2 300",
             "0 utimensat: 0",
-            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=5.000000001 m=7.000000000 c=new",
+            f"0 stat: 0 reg 640 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=5.000000001 m=7.000000000 c=new",
             "0 chmod: 0",
-            f"0 stat: 0 reg 600 n1 u{os.getuid()} g{os.getgid()} s10 inode-0 a=5.000000001 m=7.000000000 c=new",
+            f"0 stat: 0 reg 600 n1 u{os.getuid()} g{os.getgid()} s10 b8 inode-0 a=5.000000001 m=7.000000000 c=new",
             "0 kill: refused",
             "0 close: -EBADF",
         ],
@@ -119,10 +131,11 @@ def test_times_and_numbers_are_normalized() -> None:
     stat = "0 stat: 0 reg 644 n1 u0 g0 s5 b8 i=1b:{ino} a=1.0 m={m} c=1795807560.{c}"
     output = [stat.format(ino=7, m="1795807560.1", c=1), stat.format(ino=7, m="5.000000000", c=2), "P:71 P:70 P:71"]
     assert normalize(output) == [
-        "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=new c=new",
-        "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=5.000000000 c=new",
+        "0 stat: 0 reg 644 n1 u0 g0 s5 b8 inode-0 a=1.0 m=new c=new",
+        "0 stat: 0 reg 644 n1 u0 g0 s5 b8 inode-0 a=1.0 m=5.000000000 c=new",
         "process-2 process-3 process-2",
     ]
+    assert normalize(["0 mmap: 0", *output])[1] == "0 stat: 0 reg 644 n1 u0 g0 s5 inode-0 a=1.0 m=new c=new"
     assert decode(b"0 a: 1\n.\n.\n0 b: P:9\n.\n", 3, prepared=False) == [["0 a: 1"], [], ["0 b: process-2"]]
     assert decode(b"0 a: 1\n.\n0 b: 2\n", 3, prepared=False) == [["0 a: 1"], ["(no end)"], ["(not run)"]]
 

@@ -14,6 +14,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.content import Budget
 
 if TYPE_CHECKING:
+    from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.file import File
 
 #: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open): poll(2) of so many takes milliseconds.
@@ -105,6 +106,12 @@ class FileTable:
         for file in table.files.values():
             file.references += 1
         return table
+
+    def note_opener(self, cred: Credentials) -> None:
+        """Those who share the table are about to have other credentials than ``cred``."""
+        for file in self.files.values():
+            if file.opener is None:
+                file.opener = cred
 
     def close_on_exec(self) -> None:
         for fd in sorted(self.cloexec):

@@ -148,9 +148,10 @@ def get_itimer(process: Process, which: int) -> tuple[int, int]:
 def set_itimer(process: Process, which: int, value: int, interval: int) -> tuple[int, int]:
     """Arm for ``value`` ns from now (0 disarms); the previous (remaining, interval)."""
     old = get_itimer(process, which)
-    if value or which in process.itimers:
+    kept = interval if value or which != tm.ITIMER_REAL else 0  # set_cpu_itimer() takes it without a value too
+    if value or kept or which in process.itimers:
         timer = _itimer(process, which)
-        timer.set(timer.now() + value if value else 0, interval if value else 0)
+        timer.set(timer.now() + value if value else 0, kept)
     return old
 
 

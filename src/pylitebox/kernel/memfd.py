@@ -1,8 +1,7 @@
 """memfd_create(2): a nameless file in memory, whose size and content can be sealed (man 2 fcntl, "File Sealing").
 
 All of one kernel's live on a hidden tmpfs of their own. Whether a writable mapping still exists is the platform's
-knowledge, so F_SEAL_WRITE is refused (EBUSY) once the file was mapped at all while it could be written.
-Missing: MFD_HUGETLB (EINVAL).
+knowledge, so F_SEAL_WRITE is asked of it (SharedBuffer.seal). Missing: MFD_HUGETLB (EINVAL).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pylitebox.abi.fcntl import (
     FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
+    O_LARGEFILE,
     O_RDWR,
 )
 from pylitebox.kernel.errors import KernelError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.kernel import Kernel
-    from pylitebox.kernel.platform import MapSource
 
 _NO_WRITE = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 
@@ -46,7 +45,6 @@ class MemfdInode(MemoryFile):
         super().__init__(filesystem, mode, cred.fsuid, cred.fsgid)
         self.name = name
         self.seals = seals
-        self._mapped = False
 
     def open(self, flags: int, location: Location) -> MemfdFile:
         return MemfdFile(self, flags)
@@ -59,8 +57,8 @@ class MemfdInode(MemoryFile):
             raise KernelError(E.EPERM)
         if seals & F_SEAL_EXEC and self.mode & 0o111:
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | _NO_WRITE
-        if seals & F_SEAL_WRITE and self._mapped and not self.seals & F_SEAL_WRITE:
-            raise KernelError(E.EBUSY)
+        if seals & F_SEAL_WRITE and not self.seals & F_SEAL_WRITE and self.content.shared is not None:
+            self.content.shared.seal()
         self.seals |= seals
 
     @property
@@ -100,25 +98,23 @@ class MemfdInode(MemoryFile):
             raise KernelError(E.EPERM)
         super().setattr(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
 
-    def map_source(self, *, write: bool) -> MapSource:
-        if not self.sealed_against_writing:
-            self._mapped = True
-        return super().map_source(write=write)
-
 
 class MemfdFile(RegularFile):
     """An open one; it has no place in the tree."""
 
     inode: MemfdInode
+    can_direct = False  # as it is made, but once it is opened by /proc/self/fd
 
-    def __init__(self, inode: MemfdInode, flags: int = O_RDWR) -> None:
+    def __init__(self, inode: MemfdInode, flags: int = O_RDWR | O_LARGEFILE) -> None:
         super().__init__(inode, flags, None)
 
     def link_text(self) -> bytes:
         return b"/memfd:" + self.inode.name + b" (deleted)"
 
     def reopen(self, flags: int) -> MemfdFile:
-        return MemfdFile(self.inode, flags)
+        file = MemfdFile(self.inode, flags)
+        file.can_direct = True
+        return file
 
 
 def make_memfd(kernel: Kernel, name: bytes, cred: Credentials, *, executable: bool, seals: int) -> MemfdFile:

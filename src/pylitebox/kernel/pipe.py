@@ -200,6 +200,8 @@ class Pipe:
             pages.append(_Packet(page) if packets else page)
             done += len(page)
         if not done:
+            if self.listeners:  # also of a write that found no room
+                self._tell_readers()
             raise WouldBlock
         self.read_queue.wake()
         if self.listeners:

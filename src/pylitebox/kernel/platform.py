@@ -449,6 +449,10 @@ class SharedBuffer(MapSource, Protocol):
 
     def truncate(self, size: int) -> None: ...
 
+    def seal(self) -> None:
+        """From now on nobody writes to it, whatever they hold of it; EBUSY while it is mapped so that they may."""
+        ...
+
 
 class GuestEvents(Protocol):
     """What a platform tells the North (implemented by ``north/linux``). None of these raises."""

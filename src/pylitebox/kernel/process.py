@@ -271,7 +271,8 @@ def _copy_process(task: Task, flags: int) -> Task:
     process.thp_disable, process.mce_kill = old.thp_disable, old.mce_kill
     process.exit_signal = old.exit_signal if flags & sd.CLONE_PARENT else flags & sd.CSIGNAL
     process.vforked = bool(flags & sd.CLONE_VFORK)
-    child = Task(kernel, process.pid, process, task.cred)
+    task.files.note_opener(task.cred)
+    child = Task(kernel, process.pid, process, task.cred._replace())
     _copy_task(task, child, flags)
     _enter(parent, process, child)
     itimers.watch_cpu_limit(process)
@@ -338,14 +339,15 @@ def commit_exec(
     task.altstack = (0, sg.SS_DISABLE, 0)
     task.saved_mask = task.interrupted = None
     task.set_child_tid = task.clear_child_tid = task.robust_list = 0
-    task.cred = exec_credentials(task.cred)
+    task.commit_creds(exec_credentials(task.cred)._replace())
     task.name = process.name = name[:15]
     old_layout = process.layout
     process.exe, process.layout = exe, layout
     # They are in the program's memory, which may hold megabytes; /proc reads them there.
     process.argv, process.environ = ([], []) if layout.arg_area[1] > layout.arg_area[0] else (argv, environ)
     process.exec_count += 1
-    process.dumpable = 1
+    cred = task.cred
+    process.dumpable = int((cred.euid, cred.egid) == (cred.uid, cred.gid))
     itimers.cancel_posix(process)
     task.thread = None
     if old_thread is not None:

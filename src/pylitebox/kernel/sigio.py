@@ -51,7 +51,7 @@ class Sigio:
         """EINVAL, ESRCH; 0 is nobody."""
         if not F_OWNER_TID <= kind <= F_OWNER_PGRP:
             raise KernelError(E.EINVAL)
-        if ident and not self._exists(kind, ident):
+        if ident and not self._known(ident):
             raise KernelError(E.ESRCH)
         self._kind, self._ident = kind, ident
         self._uid, self._euid = (cred.uid, cred.euid) if ident else (0, 0)
@@ -69,6 +69,13 @@ class Sigio:
         if not 0 <= signo <= NSIG:
             raise KernelError(E.EINVAL)
         self.signo = signo
+
+    def _known(self, ident: int) -> bool:
+        """Whether anything has this id: that it is of the right type is asked when the owner is."""
+        kernel = self._kernel
+        if ident in kernel.tasks or ident in kernel.processes:
+            return True
+        return any(ident in (process.pgid, process.sid) for process in kernel.processes.values())
 
     def _exists(self, kind: int, ident: int) -> bool:
         kernel = self._kernel

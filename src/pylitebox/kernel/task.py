@@ -194,6 +194,11 @@ class Task:
         else:
             self.thread.blocked = mask
 
+    def commit_creds(self, cred: Credentials) -> None:
+        """Take on other credentials; what is open was opened with the old ones."""
+        self.files.note_opener(self.cred)
+        self.cred = cred
+
     def __repr__(self) -> str:
         return f"<Task {self.tid} of {self.process.pid} {self.name!r}>"
 

@@ -51,12 +51,18 @@ def before_write(task: Task, file: File, offset: int | None, count: int) -> int:
             offset = inode.size
         elif offset is None:
             offset = file.position
-        if offset >= limit:
-            _refuse(task)
-        count = min(count, limit - offset)
+        count = below_limit(task, offset, count)
     if inode.mode & SET_IDS or inode.gives_capabilities:
         _drop(task, file)
     return count
+
+
+def below_limit(task: Task, offset: int, count: int) -> int:
+    """How much of ``count`` bytes, which may be none, lies below RLIMIT_FSIZE; EFBIG if ``offset`` doesn't."""
+    limit = task.process.rlimits[RLIMIT_FSIZE][0]
+    if offset >= limit:
+        _refuse(task)
+    return min(count, limit - offset)
 
 
 def before_resize(task: Task, inode: Inode, size: int, file: File | None = None) -> None:

@@ -18,6 +18,7 @@ from pylitebox.kernel.fs.notify import closed, watched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.descriptors import FileTable
     from pylitebox.kernel.fs.vfs import Inode, Location, Stat
     from pylitebox.kernel.kernel import Kernel
@@ -41,6 +42,8 @@ class File:
     rwf = RWF_SUPPORTED
     #: Whether it takes O_DIRECT (FMODE_CAN_ODIRECT).
     can_direct = False
+    #: The credentials that it was opened with, once they are not its user's any more (struct file, f_cred).
+    opener: Credentials | None = None
     #: What is to be called when the file is released (epoll's entries), by key.
     on_release: dict[object, Callable[[], None]] | None = None
 

@@ -66,6 +66,8 @@ class NamelessInode(Inode):
 class AnonymousInode(NamelessInode):
     """The kernel's anonymous inode: no attribute of it can be changed (fs/anon_inodes.c), but it can be locked."""
 
+    refusal = E.EOPNOTSUPP
+
     def setattr(
         self,
         *,

@@ -76,6 +76,7 @@ from pylitebox.kernel.fs.walk import (
     MAY_READ,
     MAY_WRITE,
     Links,
+    allowed,
     last,
     permission,
     resolve,
@@ -166,7 +167,7 @@ def open_location(who: Who, location: Location, flags: int) -> File:
         raise KernelError(E.ENXIO)
     if mask & MAY_WRITE and kind == S_IFREG and location.mount.readonly:
         raise KernelError(E.EROFS)
-    permission(who.cred, inode, mask)
+    allowed(who, inode, mask)
     if not inode.readable_by_policy() and kind in (S_IFREG, S_IFDIR):
         raise KernelError(E.EACCES)
     if flags & O_NOATIME and who.cred.fsuid != inode.uid and not who.cred.capable(CAP_FOWNER):
@@ -271,16 +272,14 @@ def stat(location: Location) -> Stat:
     return location.dentry.inode.stat()
 
 
-def access(who: Who, location: Location, mode: int, *, real_ids: bool = True) -> None:
-    """access(2): ``mode`` is F_OK or R_OK, W_OK, X_OK; with ``real_ids`` for the real user, as access(2) itself."""
+def access(who: Who, location: Location, mode: int) -> None:
+    """access(2): ``mode`` is F_OK or R_OK, W_OK, X_OK."""
     mask = mode & (R_OK | W_OK | X_OK)  # the same bits as MAY_*
     inode = location.inode
     if not mask:
         return
     kind = inode.mode & S_IFMT
     cred = who.cred
-    if real_ids and (cred.uid != cred.fsuid or cred.gid != cred.fsgid or cred.effective != cred.permitted):
-        cred = _real(cred)
     if mask & W_OK and kind in (S_IFREG, S_IFDIR, S_IFLNK) and location.mount.readonly:
         permission(cred, inode, mask & ~W_OK)
         raise KernelError(E.EROFS)
@@ -289,7 +288,10 @@ def access(who: Who, location: Location, mode: int, *, real_ids: bool = True) ->
         raise KernelError(E.EACCES)
 
 
-def _real(cred: Credentials) -> Credentials:
+def real_credentials(cred: Credentials) -> Credentials:
+    """With which access(2) looks: those of the real user."""
+    if cred.uid == cred.fsuid and cred.gid == cred.fsgid and cred.effective == cred.permitted:
+        return cred
     return Credentials(
         uid=cred.uid,
         euid=cred.uid,
@@ -320,7 +322,7 @@ def chmod(who: Who, location: Location, mode: int) -> None:
     if inode.mode & S_IFMT == S_IFLNK:
         raise KernelError(E.EOPNOTSUPP)
     if not _owner(who, inode):
-        raise KernelError(E.EPERM)
+        raise KernelError(inode.refusal)
     if not who.cred.in_group(inode.gid) and not who.cred.capable(CAP_FSETID):
         mode &= ~S_ISGID
     inode.setattr(mode=mode & 0o7777)
@@ -338,9 +340,9 @@ def chown(who: Who, location: Location, uid: int | None, gid: int | None) -> Non
     if not cred.capable(CAP_CHOWN):
         mine = cred.fsuid == inode.uid
         if uid is not None and not (mine and uid == inode.uid):
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
         if gid is not None and not (mine and (gid == inode.gid or cred.in_group(gid))):
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
     mode = None
     if inode.mode & S_IFMT != S_IFDIR:  # set-id bits and capabilities go, whoever changes the owner
         mode = without_set_ids(cred, inode)
@@ -361,7 +363,7 @@ def utimens(who: Who, location: Location, atime: Time, mtime: Time) -> None:
     inode = location.inode
     if not _owner(who, inode):
         if atime != NOW or mtime != NOW:
-            raise KernelError(E.EPERM)
+            raise KernelError(inode.refusal)
         permission(who.cred, inode, MAY_WRITE)
     now = who.kernel.wall()
     inode.setattr(
@@ -385,7 +387,8 @@ def truncate(
     may_grow(inode)
     inode.acquire(write=True)
     try:
-        inode.truncate(size)
+        if size != inode.size:  # else not even the times change, as they do with ftruncate(2)
+            inode.truncate(size)
     finally:
         inode.release()
     _changed(location, IN_MODIFY)

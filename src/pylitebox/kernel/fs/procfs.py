@@ -441,6 +441,8 @@ class _Descriptors(Inode):
         self._process = process
         self._base = base
         self._links = links
+        if links:
+            self.insider = process
 
     def _files(self) -> dict[int, File]:
         task = _any_task(self._process)

@@ -49,7 +49,7 @@ _DAY = 86_400 * 10**9
 #: Directory entries of one file system, unless its maker says otherwise: each takes about a kilobyte of ours.
 MAX_ENTRIES = 1 << 18
 #: Names and values of extended attributes that one inode may hold, bytes.
-MAX_XATTR_BYTES = 1 << 16
+MAX_XATTR_BYTES = 1 << 17
 _NAMESPACES = (b"user.", b"trusted.", b"security.")
 DIRENT_SIZE = 20  # what tmpfs adds to a directory's size for each entry (mm/shmem.c: BOGO_DIRENT_SIZE)
 

@@ -147,6 +147,10 @@ class Inode:
     gives_capabilities = False
     #: It stands for a pipe, a socket or the like (nameless.py), which is opened through its file only.
     nameless = False
+    #: The process that may look into this directory whatever its mode is: /proc/PID/fd's own.
+    insider: object = None
+    #: Why whoever doesn't own it may not change its attributes.
+    refusal = E.EPERM
     #: What the last exec found in it, and the version that it holds for (north/linux/loader.py).
     facts: tuple[object, object] = (None, None)
     #: A nameless file that linkat(2) may still give a name (O_TMPFILE without O_EXCL).

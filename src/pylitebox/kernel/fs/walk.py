@@ -59,6 +59,13 @@ def permission(cred: Credentials, inode: Inode, mask: int) -> None:
     raise KernelError(E.EACCES)
 
 
+def allowed(who: Who, inode: Inode, mask: int) -> None:
+    """:func:`permission`, but that a process may always look into what is its own (Inode.insider)."""
+    insider = inode.insider
+    if insider is None or insider is not getattr(who, "process", None):
+        permission(who.cred, inode, mask)
+
+
 class Links:
     """The symbolic links still allowed in one walk, shared by its parts."""
 
@@ -98,7 +105,6 @@ def resolve(  # noqa: C901, PLR0912, PLR0915 - one loop without calls is what ma
             raise KernelError(E.EXDEV)
         start = root
     mount, dentry = start.mount, start.dentry
-    cred = who.cred
     now = 0
     names = path.split(b"/")
     names.reverse()
@@ -111,7 +117,7 @@ def resolve(  # noqa: C901, PLR0912, PLR0915 - one loop without calls is what ma
         if not name:
             continue
         if mode & 0o111 != 0o111:
-            permission(cred, inode, MAY_EXEC)
+            allowed(who, inode, MAY_EXEC)
         child = dentry.children.get(name)
         if child is not None and child.expires:
             if not now:
@@ -244,7 +250,7 @@ def resolve_parent(
 
 def last(who: Who, directory: Location, name: bytes) -> Dentry | None:
     """What ``name`` is in ``directory`` (neither mounts nor links are followed), or None; EACCES, ENAMETOOLONG."""
-    permission(who.cred, directory.inode, MAY_EXEC)
+    allowed(who, directory.inode, MAY_EXEC)
     child = directory.dentry.children.get(name)
     if child is not None and (not child.expires or child.expires >= who.kernel.now()):
         return child if child.inode is not None else None

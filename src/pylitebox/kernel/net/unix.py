@@ -134,6 +134,7 @@ class UnixSocket(File):
         self.kernel = kernel
         self.kind = kind  # SOCK_*
         self.cred = cred  # of its maker, and at connect, listen
+        self.owner = cred[1:]  # whom the inode belongs to
         self.peer_cred: Ucred = (0, 0xFFFFFFFF, 0xFFFFFFFF)
         self.address = b""
         self.node: Inode | None = None  # where it is bound
@@ -437,7 +438,7 @@ class UnixSocket(File):
     def stat(self) -> Stat:
         if self.inode is not None:
             return self.inode.stat()
-        _, uid, gid = self.cred
+        uid, gid = self.owner
         return nameless_stat(SOCKFS_DEV, self._ino, S_IFSOCK | 0o777, uid, gid, 0)
 
     def ioctl(self, task: Task, request: int, argument: int) -> int:

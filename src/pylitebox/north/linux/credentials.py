@@ -1,6 +1,7 @@
 """User and group ids and capabilities (man 7 credentials, man 7 capabilities; kernel/sys.c, security/commoncap.c)."""
 
 import struct
+from itertools import product
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.credentials import ALL_CAPABILITIES, CAP_SETGID, CAP_SETUID, NGROUPS_MAX, Credentials
@@ -34,7 +35,7 @@ def commit(task: Task, new: Credentials) -> None:
             effective = permitted
         new = new._replace(permitted=permitted, effective=effective, ambient=ambient)
     _identity_changed(task, old, new)
-    task.cred = new
+    task.commit_creds(new)
 
 
 def _identity_changed(task: Task, old: Credentials, new: Credentials) -> None:
@@ -88,6 +89,8 @@ def setreuid(task: Task, ruid: Uid, euid: Uid) -> Result:
 @syscall("setresuid", x86_64=117, aarch64=147, support=Full, test="test_credentials")
 def setresuid(task: Task, ruid: Uid, euid: Uid, suid: Uid) -> Result:
     old = task.cred
+    if euid in (_UNSET, old.fsuid) and (ruid, euid, suid) in _same(old.uid, old.euid, old.suid):
+        return 0
     if not old.capable(CAP_SETUID) and not {ruid, euid, suid} <= {_UNSET, old.uid, old.euid, old.suid}:
         raise KernelError(E.EPERM)
     uid = old.uid if ruid == _UNSET else ruid
@@ -95,6 +98,11 @@ def setresuid(task: Task, ruid: Uid, euid: Uid, suid: Uid) -> Result:
     saved = old.suid if suid == _UNSET else suid
     commit(task, old._replace(uid=uid, euid=effective, suid=saved, fsuid=effective))
     return 0
+
+
+def _same(*ids: int) -> frozenset[tuple[int, ...]]:
+    """What may be asked for without changing these ids: not even the credentials are others then."""
+    return frozenset(product(*((_UNSET, ident) for ident in ids)))
 
 
 def _write_ids(task: Task, addresses: tuple[int, ...], ids: tuple[int, ...]) -> int:
@@ -112,7 +120,7 @@ def getresuid(task: Task, ruid: Address, euid: Address, suid: Address) -> Result
 @syscall("setfsuid", x86_64=122, aarch64=151, support=Full, test="test_credentials")
 def setfsuid(task: Task, uid: Uid) -> Result:
     old = task.cred
-    if uid == _UNSET or not (uid in {old.uid, old.euid, old.suid, old.fsuid} or old.capable(CAP_SETUID)):
+    if uid in (_UNSET, old.fsuid) or not (uid in {old.uid, old.euid, old.suid, old.fsuid} or old.capable(CAP_SETUID)):
         return old.fsuid
     effective = old.effective
     if not old.securebits & SECBIT_NO_SETUID_FIXUP:
@@ -122,7 +130,7 @@ def setfsuid(task: Task, uid: Uid) -> Result:
             effective |= old.permitted & _FS_CAPABILITIES
     new = old._replace(fsuid=uid, effective=effective)
     _identity_changed(task, old, new)
-    task.cred = new
+    task.commit_creds(new)
     return old.fsuid
 
 
@@ -171,6 +179,8 @@ def setregid(task: Task, rgid: Uid, egid: Uid) -> Result:
 @syscall("setresgid", x86_64=119, aarch64=149, support=Full, test="test_credentials")
 def setresgid(task: Task, rgid: Uid, egid: Uid, sgid: Uid) -> Result:
     old = task.cred
+    if egid in (_UNSET, old.fsgid) and (rgid, egid, sgid) in _same(old.gid, old.egid, old.sgid):
+        return 0
     if not old.capable(CAP_SETGID) and not {rgid, egid, sgid} <= {_UNSET, old.gid, old.egid, old.sgid}:
         raise KernelError(E.EPERM)
     gid = old.gid if rgid == _UNSET else rgid
@@ -189,10 +199,10 @@ def getresgid(task: Task, rgid: Address, egid: Address, sgid: Address) -> Result
 @syscall("setfsgid", x86_64=123, aarch64=152, support=Full, test="test_credentials")
 def setfsgid(task: Task, gid: Uid) -> Result:
     old = task.cred
-    if gid != _UNSET and (gid in {old.gid, old.egid, old.sgid, old.fsgid} or old.capable(CAP_SETGID)):
+    if gid not in (_UNSET, old.fsgid) and (gid in {old.gid, old.egid, old.sgid, old.fsgid} or old.capable(CAP_SETGID)):
         new = old._replace(fsgid=gid)
         _identity_changed(task, old, new)
-        task.cred = new
+        task.commit_creds(new)
     return old.fsgid
 
 
@@ -217,7 +227,7 @@ def setgroups(task: Task, size: Int, address: Address) -> Result:
     groups = struct.unpack(f"<{size}I", task.memory.read(address, 4 * size)) if size else ()
     if _UNSET in groups:
         raise KernelError(E.EINVAL)
-    task.cred = task.cred._replace(groups=tuple(sorted(groups)))
+    task.commit_creds(task.cred._replace(groups=tuple(sorted(groups))))
     return 0
 
 
@@ -274,5 +284,5 @@ def capset(task: Task, header: Address, data: Address) -> Result:
     if inheritable & ~(old.inheritable | old.bounding) or permitted & ~old.permitted or effective & ~permitted:
         raise KernelError(E.EPERM)
     ambient = old.ambient & permitted & inheritable
-    task.cred = old._replace(effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient)
+    task.commit_creds(old._replace(effective=effective, permitted=permitted, inheritable=inheritable, ambient=ambient))
     return 0

@@ -128,9 +128,9 @@ def fcntl(task: Task, fd: Fd, command: FcntlCommand, argument: Size) -> Result:
 
 def _set_flags(task: Task, fd: int, file: File, flags: int) -> int:
     changed = (file.flags ^ flags) & SETFL_MASK
-    if changed & flags & fc.O_NOATIME and file.inode is not None:
+    if changed & flags & fc.O_NOATIME:
         cred = task.cred
-        if cred.fsuid != file.inode.uid and not cred.capable(CAP_FOWNER):
+        if cred.fsuid != file.make_inode(task.kernel).uid and not cred.capable(CAP_FOWNER):
             raise KernelError(E.EPERM)
     if flags & fc.O_DIRECT and not file.can_direct:
         raise KernelError(E.EINVAL)

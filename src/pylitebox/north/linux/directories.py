@@ -7,7 +7,7 @@ import struct
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi.stat import S_IFDIR, S_IFMT, S_IFREG, is_dir, is_lnk
-from pylitebox.kernel.credentials import CAP_SYS_CHROOT
+from pylitebox.kernel.credentials import CAP_DAC_READ_SEARCH, CAP_SYS_CHROOT
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.task import Task
@@ -201,6 +201,10 @@ def rename(task: Task, old: Path, new: Path) -> Result:
 def linkat(task: Task, olddirfd: DirFd, old: Path, newdirfd: DirFd, new: Path, flags: AtFlags) -> Result:
     if flags & ~(fc.AT_SYMLINK_FOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
+    if flags & fc.AT_EMPTY_PATH and olddirfd != fc.AT_FDCWD and old[:1] != b"/":
+        opener, cred = task.files.get(olddirfd).opener, task.cred
+        if opener is not None and opener is not cred and not cred.capable(CAP_DAC_READ_SEARCH):
+            raise KernelError(E.ENOENT)  # path_init(), LOOKUP_LINKAT_EMPTY
     if not old and flags & fc.AT_EMPTY_PATH:
         source = locate(task, olddirfd, old, flags)
     else:

@@ -256,7 +256,7 @@ _MFD_NAME_MAX = 249
     "memfd_create",
     x86_64=319,
     aarch64=279,
-    support=Partial("MFD_HUGETLB: EINVAL; F_SEAL_WRITE: EBUSY once the file was mapped while it could be written"),
+    support=Partial("MFD_HUGETLB: EINVAL"),
 )
 def memfd_create(task: Task, name: Address, flags: UInt) -> Result:
     if flags & ~(_MFD_CLOEXEC | _MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL | _MFD_EXEC):

@@ -174,6 +174,8 @@ def pwritev2(
 
 def _refusal(file: File) -> KernelError:
     """Why a positioned transfer is not for this file: ESPIPE, before EBADF for one not open for it."""
+    if isinstance(file, AnonymousFile):  # some have a position to seek, none has FMODE_PREAD
+        return KernelError(E.ESPIPE)
     try:
         file.seek(0, SEEK_CUR)
     except KernelError as error:
@@ -221,9 +223,15 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
     if not vector:
         return 0
     _check_rwf(file, flags)
+    end = None
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
-        offset = file.stat().size
-    vector = _first(vector, before_write(task, file, offset, total(vector)))
+        end = file.stat().size
+    vector = _first(vector, before_write(task, file, offset if end is None else end, total(vector)))
+    if end is not None:
+        if offset is None:  # the position follows
+            file.position = end
+        else:
+            offset = end
     nonblocking = file.nonblocking or bool(flags & RWF_NOWAIT)
     return write_pieces(task, file, gather(task.memory, vector), offset, nonblocking=nonblocking)
 

@@ -121,6 +121,8 @@ def read_control(task: Task, header: Header) -> tuple[list[File], Ucred | None]:
         at += length + 7 & ~7
     if len(files) > _MAX_FILES:
         raise KernelError(E.EINVAL)
+    for file in files:
+        file.opener = file.opener or task.cred
     return files, cred
 
 

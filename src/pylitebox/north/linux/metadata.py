@@ -173,7 +173,13 @@ def _mount_facts(location: Location | None, mask: int) -> tuple[int, int, int]:
 def faccessat2(task: Task, dirfd: DirFd, path: Path, mode: AccessMode, flags: AtFlags) -> Result:
     if mode & ~7 or flags & ~(fc.AT_EACCESS | fc.AT_SYMLINK_NOFOLLOW | fc.AT_EMPTY_PATH):
         raise KernelError(E.EINVAL)
-    ops.access(task, locate(task, dirfd, path, flags), mode, real_ids=not flags & fc.AT_EACCESS)
+    cred = task.cred
+    try:
+        if not flags & fc.AT_EACCESS:  # for the way there too
+            task.cred = ops.real_credentials(cred)
+        ops.access(task, locate(task, dirfd, path, flags), mode)
+    finally:
+        task.cred = cred
     return 0
 
 

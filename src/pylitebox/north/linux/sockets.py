@@ -51,6 +51,10 @@ def _ucred(task: Task) -> Ucred:
     return task.process.pid, task.cred.euid, task.cred.egid
 
 
+def _owner(task: Task) -> tuple[int, int]:
+    return task.cred.fsuid, task.cred.fsgid
+
+
 def _socket(task: Task, fd: int) -> UnixSocket:
     file = opened(task, fd)
     if not isinstance(file, UnixSocket):
@@ -107,6 +111,7 @@ def socket(task: Task, family: Family, kind: SocketType, protocol: Int) -> Resul
         return _netlink(task, kind, protocol)
     plain = _check(family, kind, protocol)
     file = UnixSocket(task.kernel, plain, _ucred(task), nonblocking=bool(kind & so.SOCK_NONBLOCK))
+    file.owner = _owner(task)
     return _install(task, file, kind)
 
 
@@ -116,6 +121,7 @@ def socketpair(task: Task, family: Family, kind: SocketType, protocol: Int, sv: 
     nonblocking = bool(kind & so.SOCK_NONBLOCK)
     first = UnixSocket(task.kernel, plain, _ucred(task), nonblocking=nonblocking)
     second = UnixSocket(task.kernel, plain, _ucred(task), nonblocking=nonblocking)
+    first.owner = second.owner = _owner(task)
     first.pair(second)
     fds = [_install(task, first, kind)]
     try:
@@ -220,6 +226,7 @@ def accept4(task: Task, fd: Fd, addr: Address, addrlen: Address, flags: UInt) ->
     def attempt() -> int:
         server = file.accept()
         server.flags |= flags & so.SOCK_NONBLOCK
+        server.owner = _owner(task)
         try:
             if addr:
                 peer = server.peer.address if server.peer is not None else b""

@@ -53,7 +53,15 @@ def _truncate(task: Task, file: File, length: int) -> int:
     return 0
 
 
-#: The modes there are; FALLOC_FL_UNSHARE_RANGE is for file systems that share blocks between files (EOPNOTSUPP).
+FALLOC_FL_WRITE_ZEROES = 0x80
+#: Modes that none of our file systems knows: they share no blocks, and are no block devices.
+_NOWHERE = frozenset(
+    (
+        FALLOC_FL_WRITE_ZEROES,
+        fc.FALLOC_FL_UNSHARE_RANGE,
+        fc.FALLOC_FL_UNSHARE_RANGE | fc.FALLOC_FL_KEEP_SIZE,
+    )
+)
 _ALLOCATIONS = frozenset(
     (
         0,
@@ -63,6 +71,7 @@ _ALLOCATIONS = frozenset(
         fc.FALLOC_FL_ZERO_RANGE | fc.FALLOC_FL_KEEP_SIZE,
         fc.FALLOC_FL_COLLAPSE_RANGE,
         fc.FALLOC_FL_INSERT_RANGE,
+        *_NOWHERE,
     )
 )
 _MOVES = fc.FALLOC_FL_COLLAPSE_RANGE | fc.FALLOC_FL_INSERT_RANGE
@@ -86,13 +95,15 @@ def fallocate(task: Task, fd: Fd, mode: Int, offset: Offset, length: Offset) -> 
         raise KernelError(E.ENODEV)
     if offset + length > MAX_OFFSET:
         raise KernelError(E.EFBIG)
+    if mode in _NOWHERE:
+        raise KernelError(E.EOPNOTSUPP)
     before_resize(task, file.inode, 0 if mode & (fc.FALLOC_FL_KEEP_SIZE | _MOVES) else offset + length, file)
     if mode & fc.FALLOC_FL_PUNCH_HOLE:
-        length = min(length, max(file.inode.size - offset, 0))
+        length = min(length, max(file.inode.size - offset, 1))
     # more than all memory is no space, or a hole without data: done at once
     if not mode & _MOVES and TURN < length <= task.kernel.file_memory.limit:
         return hold(_allocate_in_turns(task, file, mode, offset, length), file)
-    return patiently(file, lambda: _allocate(file, mode, offset, length)) if length else 0
+    return patiently(file, lambda: _allocate(file, mode, offset, length))
 
 
 def _allocate_in_turns(task: Task, file: File, mode: int, offset: int, length: int) -> Blocking:

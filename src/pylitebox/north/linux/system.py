@@ -326,7 +326,7 @@ def _drop_bounding(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     if not task.cred.capable(CAP_SETPCAP):
         raise KernelError(E.EPERM)
     _invalid_unless(a2 <= _LAST_CAPABILITY)
-    task.cred = task.cred._replace(bounding=task.cred.bounding & ~(1 << a2))
+    task.commit_creds(task.cred._replace(bounding=task.cred.bounding & ~(1 << a2)))
     return 0
 
 
@@ -341,7 +341,7 @@ def _set_securebits(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     locks = old >> 1 & 0x55  # a lock's bit lies above the bit it locks
     if (old ^ a2) & locks or old & 0xAA & ~a2 or a2 & ~0xFF or not task.cred.capable(CAP_SETPCAP):
         raise KernelError(E.EPERM)
-    task.cred = task.cred._replace(securebits=a2)
+    task.commit_creds(task.cred._replace(securebits=a2))
     return 0
 
 
@@ -356,7 +356,7 @@ def _set_keepcaps(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     bits = task.cred.securebits
     if bits & SECBIT_KEEP_CAPS << 1:
         raise KernelError(E.EPERM)
-    task.cred = task.cred._replace(securebits=bits | SECBIT_KEEP_CAPS if a2 else bits & ~SECBIT_KEEP_CAPS)
+    task.commit_creds(task.cred._replace(securebits=bits | SECBIT_KEEP_CAPS if a2 else bits & ~SECBIT_KEEP_CAPS))
     return 0
 
 
@@ -365,7 +365,7 @@ def _ambient(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     cred = task.cred
     if a2 == 4:  # PR_CAP_AMBIENT_CLEAR_ALL
         _invalid_unless(not (a3 or a4 or a5))
-        task.cred = cred._replace(ambient=0)
+        task.commit_creds(cred._replace(ambient=0))
         return 0
     _invalid_unless(a3 <= _LAST_CAPABILITY and not (a4 or a5) and 1 <= a2 <= 3)
     bit = 1 << a3
@@ -374,9 +374,9 @@ def _ambient(task: Task, a2: int, a3: int, a4: int, a5: int) -> int:
     if a2 == 2:  # PR_CAP_AMBIENT_RAISE
         if not cred.permitted & cred.inheritable & bit or cred.securebits & 1 << 6:
             raise KernelError(E.EPERM)
-        task.cred = cred._replace(ambient=cred.ambient | bit)
+        task.commit_creds(cred._replace(ambient=cred.ambient | bit))
     else:
-        task.cred = cred._replace(ambient=cred.ambient & ~bit)
+        task.commit_creds(cred._replace(ambient=cred.ambient & ~bit))
     return 0
 
 

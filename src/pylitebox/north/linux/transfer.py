@@ -17,7 +17,7 @@ from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.pipe import PipeFile
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import ERESTARTSYS, Blocking, Interrupted, Result, Wait
-from pylitebox.kernel.writing import before_write, exceeded
+from pylitebox.kernel.writing import before_write, below_limit, exceeded
 from pylitebox.north.linux.args import Address, Fd, Size, SpliceFlags, UInt, ULong
 from pylitebox.north.linux.copy import CHUNK, TURN, gather, read_offset, segments, write_offset
 from pylitebox.north.linux.files import hold, next_turn, raise_sigpipe, read_vector, write_pieces
@@ -116,7 +116,8 @@ def sendfile(task: Task, out_fd: Fd, in_fd: Fd, offset: Address, count: Size) ->
     sink = task.files.get(out_fd)
     if not sink.writable:
         raise KernelError(E.EBADF)
-    if not _seekable(source) or sink.flags & O_APPEND or _no_source(source):
+    looked_at = count or not isinstance(sink, PipeFile)  # do_splice_read() of nothing doesn't look at the source
+    if looked_at and (not _seekable(source) or sink.flags & O_APPEND or _no_source(source)):
         raise KernelError(E.EINVAL)
     return hold(_sendfile(task, source, sink, offset, min(count, MAX_RW_COUNT)), source, sink)
 
@@ -182,7 +183,7 @@ def copy_file_range(
     length = min(length, MAX_RW_COUNT)
     if max(left.offset, right.offset) + length > MAX_OFFSET:
         raise KernelError(E.EOVERFLOW)
-    length = min(length, max(0, source.stat().size - left.offset))
+    length = below_limit(task, right.offset, min(length, max(0, source.stat().size - left.offset)))
     if source.inode is sink.inode and abs(left.offset - right.offset) < length:
         raise KernelError(E.EINVAL)
     length = before_write(task, sink, right.offset, length)

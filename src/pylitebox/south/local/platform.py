@@ -158,6 +158,10 @@ class LocalBuffer:
         except (MemoryError, OverflowError):
             raise KernelError(E.ENOSPC) from None
 
+    def seal(self) -> None:
+        if self.users > 1:
+            raise KernelError(E.EBUSY)
+
     def close(self) -> None:
         """The bytes go with the last handle."""
         self._handles.remove(self)

@@ -323,6 +323,10 @@ class MockBuffer:
         for memory in self.mappers:
             memory.cut(self.key(), size)
 
+    def seal(self) -> None:
+        if self.users > 1:
+            raise KernelError(E.EBUSY)
+
     def close(self) -> None:
         self.handles.remove(self)  # closing a handle twice is a fault of the caller's
 
