@@ -51,6 +51,10 @@ class PagedBuffer:
     def truncate(self, size: int) -> None:
         self.pages.truncate(size)
 
+    def seal(self) -> None:
+        if self.users > 1:
+            raise KernelError(E.EBUSY)
+
     def close(self) -> None:
         self._handles -= 1
         if not self._handles:
