@@ -276,8 +276,10 @@ class KvmPlatform:
         try:
             machine.run()
         except (Broken, HypervisorError) as error:
-            log(f"a guest's thread is lost: {error}")
+            log(f"a guest's process is lost: {error}")
             self.lose(thread)
+            if isinstance(error, HypervisorError):
+                self.machine.reset()
             return False
         event = machine.event
         if event == SYSCALL:
