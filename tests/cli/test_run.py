@@ -52,7 +52,7 @@ def pylitebox_run(*arguments, **options):
         (["--user", "x", "--", "true"], 125, "user 'x' is not of the form .*"),
         (["--timeout", "x", "--", "true"], 125, "timeout 'x' is no number of seconds above zero"),
         (["--tmpfs", "/x:big", "--", "true"], 125, "size 'big' is no number of bytes .*"),
-        (["--platform", "x", "--", "true"], 125, "there is no platform 'x' here; native is one"),
+        (["--platform", "x", "--", "true"], 125, "there is no platform 'x' here; there are native, kvm, emulator"),
         (["--mount", "/usr:/x", "--mount", "/etc:/x/a/b", "--", "true"], 125, "nothing .* at /x/a/b: Read-only .*"),
         (["--mount", "/usr:/x", "--mount", "/etc:/x", "--", "true"], 125, "two things cannot be mounted at /x"),
         (["--", "/"], 126, "/: Permission denied"),

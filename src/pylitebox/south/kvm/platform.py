@@ -73,7 +73,7 @@ def probe() -> selftest.Strategy:
     """What a machine's self-test says on this host; HypervisorError."""
     platform = KvmPlatform(memory=16 << 20)
     try:
-        platform.start()
+        platform.examine()
         return platform.strategy
     finally:
         platform.close()
@@ -132,9 +132,13 @@ class KvmPlatform:
     def start(self) -> None:
         """Run the CPU for the first time, and start the ticks; after confinement by Landlock (the host starts a thread
         of its own in the process), and before our own filter. HypervisorError."""
-        self.strategy = selftest.examine(self.machine, self.cache)
+        self.examine()
         self.machine.interrupting = self._interrupting
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
+
+    def examine(self) -> None:
+        """Run the CPU for the first time: the self-test."""
+        self.strategy = selftest.examine(self.machine, self.cache)
 
     def poll(self, deadline: int | None) -> None:
         ready = self._ready

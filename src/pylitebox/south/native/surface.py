@@ -423,7 +423,8 @@ KVM: tuple[Rule, ...] = (
         "ioctl",
         (Case((_CPU, _CPU_REQUESTS), ALLOW), Case((_VM, _MEMORY_REQUEST), ALLOW)),
         _EPERM,
-        "runs the CPU, changes threads on it, puts it right after an error; takes page tables out and in so that KVM forgets them",
+        "runs the CPU, changes threads on it, puts it right after an error; takes page tables out and in so that KVM "
+        "forgets them",
     ),
     plain("rt_sigtimedwait", "takes the tick that has ended a run"),
     *(Rule(name, (), _EPERM, "there are no guest processes on the host") for name in _NO_PROCESSES),
