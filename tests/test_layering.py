@@ -28,9 +28,7 @@ ALLOWED = {
     },
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
     "south/paging": {"south.paging", "abi", *CONTRACT},
-    "south/emulator": {
-        "south.emulator", "south.paging", "south.faults", "south.watching", "abi", *CONTRACT,
-    },
+    "south/emulator": {"south.emulator", "south.paging", "south.faults", "south.watching", "abi", *CONTRACT},
     "south/local": {"south.local", "abi", *CONTRACT},
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
     # A kernel in the caller's own process: composed like a supervisor's, with options checked like a sandbox's.
@@ -163,7 +161,7 @@ def test_what_is_used_where_it_is_installed() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
                 name = node.args[0]
-                if isinstance(name, ast.Constant) and not str(name.value).startswith("pylitebox."):
+                if isinstance(name, ast.Constant) and not name.value.startswith("pylitebox."):
                     found.setdefault(path.relative_to(SOURCE).as_posix(), []).append(name.value)
     assert found == optional
 

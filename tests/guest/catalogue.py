@@ -71,7 +71,8 @@ PYTHON_INPUT = {
 }
 
 NEEDS = {
-    "tools make": ("make",), "tools git": ("git",), "tools gcc": ("gcc",), "tools gawk": ("gawk",), "tools mawk": ("mawk",),
+    "tools make": ("make",), "tools git": ("git",), "tools gcc": ("gcc",), "tools gawk": ("gawk",),
+    "tools mawk": ("mawk",),
     "tools tar": ("xz",), "tools gzip": ("xz",), "tools ipcs": ("ipcs",), "java Processes": ("javac", PYTHON),
     "developer archives": ("cpio", "zip", "unzip"), "developer cmake": ("cmake", "ninja", "gcc", "make"),
     "developer compressors": ("xz", "zstd", "bzip2"), "developer diff-patch": ("patch",),

@@ -3,6 +3,7 @@
 import pytest
 
 from pylitebox.cli.main import main
+from pylitebox.south.start import StartError
 from pylitebox.supervisor import platforms
 from pylitebox.supervisor.platforms import PLATFORMS, PlatformError, Row, choose, report
 
@@ -30,14 +31,6 @@ def test_what_does_not_work_is_one_sentence():
         choose("x", rows[:1])
 
 
-def test_what_is_planned_is_no_mistake_of_spelling():
-    rows = (row("native"),)
-    for name in platforms.PLANNED:
-        with pytest.raises(PlatformError, match=f"the platform {name} is not built in yet; native is one"):
-            choose(name, rows)
-    assert choose("kvm", (*rows, row("kvm"))).name == "kvm", "once it has a row it is there"
-
-
 def test_native_says_what_it_lacks(monkeypatch, tmp_path):
     actions = tmp_path / "actions"
     monkeypatch.setattr(platforms, "_ACTIONS", str(actions))
@@ -51,11 +44,28 @@ def test_native_says_what_it_lacks(monkeypatch, tmp_path):
     assert native.needs() == "Linux on x86-64"
 
 
+def test_kvm_needs_a_device_that_may_be_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(platforms, "_KVM", str(tmp_path / "kvm"))
+    kvm = next(row for row in PLATFORMS if row.name == "kvm")
+    assert kvm.needs() == f"{tmp_path / 'kvm'}, and the right to use it"
+    (tmp_path / "kvm").write_text("")
+    assert kvm.needs() is None
+
+
+def test_what_doctor_finds_when_it_looks_closer():
+    def broken():
+        raise StartError("it does not turn")
+
+    text = report((row("a")._replace(look=lambda: "it turns"), row("b")._replace(look=broken)))
+    assert "ok    a  runs things\n           it turns\n" in text
+    assert "none  b  runs things\n           -> needs more than there is: it does not turn\n" in text
+
+
 def test_doctor_lists_them(capsys):
     main(["doctor"])
     text = capsys.readouterr().out
     assert text.startswith(report())
-    for name in ("native", *platforms.PLANNED):
+    for name in ("native", "kvm", "emulator"):
         assert f"  {name} " in text
     assert "native platform: " in text
 
@@ -64,4 +74,3 @@ def test_the_report_of_platforms():
     text = report((row("native"), row("kvm", "/dev/kvm")))
     assert "ok    native" in text
     assert "-> needs /dev/kvm" in text
-    assert text.count("not built in yet") == len(set(platforms.PLANNED) - {"kvm"})

@@ -1,7 +1,7 @@
 """The platforms that can run a sandbox: one row each, best first. ``auto`` is the first that works here.
 
 A row says what the host lacks (cheaply: every start asks; `pylitebox doctor` looks closer), and makes the platform
-from what the supervisor has opened for it. A platform that is added gets a row, and leaves PLANNED.
+from what the supervisor has opened for it. A platform that is added gets a row.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     HostedPlatform = NativePlatform | KvmPlatform | EmulatorPlatform
 
 AUTO = "auto"
-#: Platforms of the design that have no row yet.
-PLANNED: tuple[str, ...] = ()
 #: Guest memory where it is in one piece, unless another size is asked for; the host gives what is touched.
 DEFAULT_MEMORY = 1 << 30
 _KVM = "/dev/kvm"
@@ -156,8 +154,6 @@ def choose(name: str, rows: tuple[Row, ...] = PLATFORMS) -> Row:
             if needs is not None:
                 raise PlatformError(f"the platform {name} needs {needs} (pylitebox doctor says more)")
             return row
-    if name in PLANNED:
-        raise PlatformError(f"the platform {name} is not built in yet; {_names(rows)}")
     raise PlatformError(f"there is no platform {name!r} here; {_names(rows)}")
 
 
@@ -169,7 +165,7 @@ def _names(rows: tuple[Row, ...]) -> str:
 def report(rows: tuple[Row, ...] = PLATFORMS) -> str:
     """The platforms, for ``pylitebox doctor``."""
     lines = ["platforms, best first (--platform auto takes the first that works):"]
-    width = max(map(len, (*PLANNED, *(row.name for row in rows))))
+    width = max(len(row.name) for row in rows)
     for row in rows:
         needs = row.needs()
         detail = None
@@ -183,6 +179,4 @@ def report(rows: tuple[Row, ...] = PLATFORMS) -> str:
             lines.append(f"        {'':<{width}}  {detail}")
         if needs is not None:
             lines.append(f"        {'':<{width}}  -> needs {needs}")
-    built = {row.name for row in rows}
-    lines += [f"  none  {name:<{width}}  not built in yet" for name in PLANNED if name not in built]
     return "\n".join(lines) + "\n"

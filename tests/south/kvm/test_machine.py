@@ -157,6 +157,20 @@ def test_the_tick_ends_a_run_wherever_it_comes(lab: Lab) -> None:
                 lab.machine.result(calls)
 
 
+def test_a_cpu_that_stopped_in_ring_3_can_be_put_right(lab: Lab) -> None:
+    lab.enter(lab.space(SPIN))
+    with ticks(0.002):
+        while lab.run() != tr.TICK:
+            pass
+        assert not lab.cpu.run()  # unknown to the machine: the CPU stands in ring 3
+    lab.machine.reset()
+    lab.enter(lab.space(CALL), rax=39)
+    while lab.run() == tr.TICK:
+        pass
+    assert lab.machine.event == SYSCALL
+    assert lab.machine.call()[0] == 39
+
+
 def test_extended_state_and_bases_are_a_threads_own(lab: Lab) -> None:
     code = "0f28c1 0f05 ebf9"  # 1: movaps %xmm1,%xmm0; syscall; jmp 1b
     states = ExtendedState(lab.cpu)

@@ -136,6 +136,7 @@ class Cpu:
         self.leaves, table = _supported(device)
         fcntl.ioctl(fd, K.KVM_SET_CPUID2, table)
         self.xcr0 = _XCR0_BASE
+        self.fsgsbase = False
         self.signal_mask()
 
     # -- set-up -----------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ class Cpu:
     def enter_long_mode(
         self, *, root: int, gdt: tuple[int, int], idt: tuple[int, int], tss: tuple[int, int, int]
     ) -> None:
-        """64-bit code of ring 0, its tables, the widest extended state; ``tss``: selector, address, limit."""
+        """64-bit code of ring 0, and its tables; ``tss``: selector, address, limit."""
         state = bytearray(SREGS_SIZE)
         fcntl.ioctl(self.fd, K.KVM_GET_SREGS, state)
         data = _SEGMENT.pack(0, 0xFFFFFFFF, 0x18, 3, 1, 0, 1, 1, 0, 1, 0, 0, 0)
@@ -170,9 +171,9 @@ class Cpu:
         state[_CR0 : _CR0 + 56] = _CONTROL.pack(CR0, 0, root, cr4, 0, EFER, _CONTROL.unpack_from(state, _CR0)[6])
         fcntl.ioctl(self.fd, K.KVM_SET_SREGS, bytes(state))
         self.fsgsbase = bool(cr4 & CR4_FSGSBASE)
-        self._set_xcr0()
 
-    def _set_xcr0(self) -> None:
+    def set_xcr0(self) -> None:
+        """Let guests have the widest extended state; in long mode."""
         wanted = _XCR0_BASE | _XCR0_AVX512
         for xcr0 in (wanted & self.leaf(0xD)[0], _XCR0_BASE):
             row = struct.pack("<IIIIQ", 1, 0, 0, 0, xcr0).ljust(392, b"\0")

@@ -68,12 +68,8 @@ class Machine:
         self._after_syscall = program.labels["syscall"] + 1
         self._lstar = program.labels["syscall"]
         self._update = program.labels["update"]
-        cpu.enter_long_mode(
-            root=tables.kernel_root,
-            gdt=(tr.GDT_ADDRESS, tr.GDT_LIMIT),
-            idt=(tr.IDT_ADDRESS, tr.IDT_LIMIT),
-            tss=(tr.TSS, tr.TSS_ADDRESS, tr.TSS_LIMIT),
-        )
+        self._reset_cpu()
+        cpu.set_xcr0()
         cpu.set_msrs({MSR_STAR: tr.STAR, MSR_LSTAR: self._lstar, MSR_SFMASK: tr.SFMASK})
         #: SYSCALL arrives as a page fault.
         self.faulting_syscall = False
@@ -82,12 +78,25 @@ class Machine:
         self.address = 0
         #: The address space that ring 3 runs in.
         self.space: PagedSpace | None = None
-        self._root = 0  # the root that the CPU has
+        self._root = tables.kernel_root  # the root that the CPU has
         self._entered: PagedSpace | None = None  # whose it is
         self._next: list[int] | None = None  # registers to go on with, instead of those that it stands with
         self._trap = False  # the guest's registers are behind an exception's frame
         #: Asked when a tick comes: whether it is to end the run of ring 3.
         self.interrupting: Callable[[], bool] = _always
+
+    def reset(self) -> None:
+        """Put a CPU right that stopped where it should not: it stands nowhere now, and needs registers to go on."""
+        self._reset_cpu()
+        self._root, self._entered, self._next = self.tables.kernel_root, None, [0] * WORDS
+
+    def _reset_cpu(self) -> None:
+        self.cpu.enter_long_mode(
+            root=self.tables.kernel_root,
+            gdt=(tr.GDT_ADDRESS, tr.GDT_LIMIT),
+            idt=(tr.IDT_ADDRESS, tr.IDT_LIMIT),
+            tss=(tr.TSS, tr.TSS_ADDRESS, tr.TSS_LIMIT),
+        )
 
     # -- running ----------------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ DEFAULT_MEMORY = 1 << 30
 MAX_MEMORY = tables.PHYSICAL
 #: How long a thread runs while others are ready, and how late a watched descriptor may be noticed.
 TICK_S = 0.01
-#: Calls that a thread goes on making while the kernel has work for others.
+#: Turns that a thread gets before others whom its calls have woken: a change of threads costs more than a call.
 _PATIENCE = 16
 #: How often descriptors are looked at while guests run, ns.
 _LOOK_NS = 1_000_000
@@ -73,7 +73,7 @@ def probe() -> selftest.Strategy:
     """What a machine's self-test says on this host; HypervisorError."""
     platform = KvmPlatform(memory=16 << 20)
     try:
-        platform.start()
+        platform.examine()
         return platform.strategy
     finally:
         platform.close()
@@ -105,6 +105,7 @@ class KvmPlatform:
         for fd in self._watching.descriptors():
             self._peek.register(fd, select.POLLIN)
         self._looked = 0  # when descriptors were looked at, monotonic ns
+        self._last: KvmThread | None = None  # whose turn it was
         self._patience = _PATIENCE
 
     def _make(self, size: int) -> None:
@@ -132,9 +133,13 @@ class KvmPlatform:
     def start(self) -> None:
         """Run the CPU for the first time, and start the ticks; after confinement by Landlock (the host starts a thread
         of its own in the process), and before our own filter. HypervisorError."""
-        self.strategy = selftest.examine(self.machine, self.cache)
+        self.examine()
         self.machine.interrupting = self._interrupting
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
+
+    def examine(self) -> None:
+        """Run the CPU for the first time: the self-test."""
+        self.strategy = selftest.examine(self.machine, self.cache)
 
     def poll(self, deadline: int | None) -> None:
         ready = self._ready
@@ -253,10 +258,13 @@ class KvmPlatform:
         if thread.fresh:
             thread.fresh = False
             self.events.started(task)
-        self._patience = _PATIENCE
+        if self._last is not thread:
+            self._last, self._patience = thread, _PATIENCE
+        goes_on = True
         try:
             while thread.mode == "running" and (not thread.kick_wanted or self._safe_point(thread, task)):
-                if not self._run(thread, task):
+                goes_on = self._run(thread, task)
+                if not goes_on or self.events.work:
                     break
         finally:
             used = time.monotonic_ns() - now
@@ -264,6 +272,11 @@ class KvmPlatform:
             thread.process.cpu_ns += used
         if thread.mode == "running":
             self.enqueue(thread)
+            self._patience -= 1
+            if goes_on and self._patience:  # the kernel's own work comes in between, not other threads
+                self._ready.rotate()
+            else:
+                self._last = None
 
     def _run(self, thread: KvmThread, task: Task) -> bool:
         """Run until something happens, and deal with it; whether the thread goes on at once."""
@@ -276,8 +289,10 @@ class KvmPlatform:
         try:
             machine.run()
         except (Broken, HypervisorError) as error:
-            log(f"a guest's thread is lost: {error}")
+            log(f"a guest's process is lost: {error}")
             self.lose(thread)
+            if isinstance(error, HypervisorError):
+                self.machine.reset()
             return False
         event = machine.event
         if event == SYSCALL:
@@ -326,9 +341,7 @@ class KvmPlatform:
             thread.mode = "parked"
             return False
         self.machine.result(result & _MASK)
-        if self.events.work:
-            self._patience -= 1
-        return self._patience >= 0
+        return True
 
     # -- safe points and faults -------------------------------------------------------------------------------
 

@@ -405,8 +405,11 @@ _VM = between(0, KVM_VM, KVM_VM, f"the virtual machine (descriptor {KVM_VM})")
 _CPU = between(0, KVM_CPU, KVM_CPU, f"its CPU (descriptor {KVM_CPU})")
 _CPU_REQUESTS = one_of(
     1,
-    (K.KVM_RUN, K.KVM_INTERRUPT, K.KVM_GET_MSRS, K.KVM_SET_MSRS, K.KVM_GET_XSAVE, K.KVM_SET_XSAVE),
-    "KVM_RUN, INTERRUPT, GET_MSRS, SET_MSRS, GET_XSAVE, SET_XSAVE",
+    (
+        K.KVM_RUN, K.KVM_INTERRUPT, K.KVM_GET_MSRS, K.KVM_SET_MSRS, K.KVM_GET_XSAVE, K.KVM_SET_XSAVE, K.KVM_GET_SREGS,
+        K.KVM_SET_SREGS,
+    ),
+    "KVM_RUN, INTERRUPT, GET_MSRS, SET_MSRS, GET_XSAVE, SET_XSAVE, GET_SREGS, SET_SREGS",
 )
 _MEMORY_REQUEST = one_of(1, (K.KVM_SET_USER_MEMORY_REGION,), "KVM_SET_USER_MEMORY_REGION")
 #: What only processes of the host as guests need.
@@ -420,7 +423,8 @@ KVM: tuple[Rule, ...] = (
         "ioctl",
         (Case((_CPU, _CPU_REQUESTS), ALLOW), Case((_VM, _MEMORY_REQUEST), ALLOW)),
         _EPERM,
-        "runs the CPU, changes threads on it; takes page tables out and in so that KVM forgets them",
+        "runs the CPU, changes threads on it, puts it right after an error; takes page tables out and in so that KVM "
+        "forgets them",
     ),
     plain("rt_sigtimedwait", "takes the tick that has ended a run"),
     *(Rule(name, (), _EPERM, "there are no guest processes on the host") for name in _NO_PROCESSES),
