@@ -5,7 +5,8 @@ too, since only its bytes cross into the sandbox. Where the user's stream is a t
 those it had when it was attached.
 
 Missing: TCSETS* and TIOCSWINSZ are accepted and remembered for this stream but do not reach the user's terminal; it
-is nobody's controlling terminal, so there is no job control (TIOCGPGRP and the like are ENOTTY).
+is nobody's controlling terminal, so there is no job control (TIOCGPGRP and the like are ENOTTY): ``run --tty`` gives a
+program a terminal of the sandbox instead (kernel/tty, supervisor/terminal.py).
 """
 
 from __future__ import annotations
