@@ -82,6 +82,7 @@ NEEDS = {
     "developer rsync": ("rsync",), "developer sqlite3": ("sqlite3",), "developer vim": ("vim",),
     "developer sqlite3-busy": ("sqlite3", PYTHON), "developer sqlite3-crash": ("sqlite3", PYTHON),
     "developer sqlite3-two-processes": ("sqlite3", PYTHON),
+    "terminals pty": ("bash",), "terminals programs": (PYTHON, "script", "less", "more", "vim"),
     "developer utilities": ("bc", "tclsh", "openssl", "file", "strings", "xxd"), "developer-long git": ("git",),
 }  # fmt: skip
 #: The same for all programs of a folder.
@@ -111,6 +112,8 @@ PROGRAMS: dict[str, Program] = {
         **scripts("perl", "perl", "-e"),
         **scripts("python3", PYTHON, "-c"),
         **PYTHON_INPUT,
+        **scripts("terminals", PYTHON, "-c", suffix=".py"),
+        **scripts("terminals", "bash", "-c", suffix=".sh"),
         **scripts("python-modules", "bash", "-c"),
         **scripts("developer", "bash", "-c"),
         **scripts("developer-long", "bash", "-c"),

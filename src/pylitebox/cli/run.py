@@ -37,7 +37,7 @@ examples:
 
 
 #: Options that take no value.
-FLAGS = frozenset(("--strace", "--summary", "-h", "--help"))
+FLAGS = frozenset(("--strace", "--summary", "-t", "--tty", "-h", "--help"))
 
 
 def add_parser(commands: Any) -> None:
@@ -87,6 +87,9 @@ def add_parser(commands: Any) -> None:
     how.add_argument("--cwd", metavar="GUEST", help="where it starts (the workspace, else /)")
     how.add_argument("--user", metavar="UID[:GID]", help="whom it runs as, inside (0:0)")
     how.add_argument("--hostname", metavar="NAME", help="the host name it sees (pylitebox)")
+    how.add_argument(
+        "-t", "--tty", action="store_true", help="give it a terminal of its own, which yours shows: for shells, editors"
+    )
     how.add_argument("--timeout", metavar="SECONDS", help="end everything after this long")
     how.add_argument("--platform", metavar="NAME", help="native, kvm, emulator, or auto, the first that works (auto)")
     how.add_argument("--memory", metavar="SIZE", help="guest memory where the platform has it in one piece (1g)")
@@ -107,7 +110,7 @@ def main(options: argparse.Namespace, job: Foreground | None) -> int:
         timeout = parse_timeout(options.timeout) if options.timeout is not None else None
         chosen = _options(options)
         with _trace(options) as trace:
-            status = job.run(argv, chosen, timeout=timeout, trace=trace)
+            status = job.run(argv, chosen, timeout=timeout, trace=trace, tty=options.tty)
     except OptionError as error:
         print(f"pylitebox: {error}", file=sys.stderr)
         return FAILED

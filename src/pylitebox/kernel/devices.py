@@ -1,7 +1,7 @@
 """Character devices, by device number (man 4 null, man 4 random, man 4 full, man 4 tty).
 
-``kernel.devices.open(rdev, flags, location)`` opens the device behind a device node. Only these exist; any other
-number is ENXIO, and so is /dev/tty, since no process has a controlling terminal.
+``kernel.devices.open(who, rdev, flags, location)`` opens the device behind a device node. Only these exist; any other
+number is ENXIO. Terminals are in kernel/tty.
 Missing: RND* ioctls (EINVAL), mmap of /dev/zero as anonymous memory (ENODEV).
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.stat import makedev
+from pylitebox.abi.fcntl import O_NOCTTY
+from pylitebox.abi.stat import major, makedev, minor
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 
 if TYPE_CHECKING:
-    from pylitebox.kernel.fs.vfs import Location
+    from pylitebox.kernel.fs.vfs import Location, Who
     from pylitebox.kernel.kernel import Kernel
-    from pylitebox.kernel.task import Task
+    from pylitebox.kernel.task import Process, Task
 
 NULL = makedev(1, 3)
 ZERO = makedev(1, 5)
@@ -25,6 +26,9 @@ FULL = makedev(1, 7)
 RANDOM = makedev(1, 8)
 URANDOM = makedev(1, 9)
 TTY = makedev(5, 0)
+PTMX = makedev(5, 2)
+#: Majors of slaves of pseudo-terminals, 256 of them each.
+SLAVES = range(136, 144)
 
 #: The most that one read of a generated stream gives; a longer one is short, as random(4)'s is.
 ZERO_CHUNK = 64 << 20
@@ -94,9 +98,20 @@ class Devices:
             URANDOM: RandomFile,
         }
 
-    def open(self, rdev: int, flags: int, location: Location) -> File:
-        """A new open file description of the device ``rdev`` (see :func:`~pylitebox.abi.stat.makedev`); ENXIO."""
+    def open(self, who: Who, rdev: int, flags: int, location: Location) -> File:
+        """A new open file description of the device ``rdev`` (see :func:`~pylitebox.abi.stat.makedev`); ENXIO.
+        ``flags`` may have O_NOCTTY, which is only for terminals to see."""
         driver = self._drivers.get(rdev)
-        if driver is None:
-            raise KernelError(E.ENXIO)
-        return driver(self._kernel, flags, location)
+        if driver is not None:
+            return driver(self._kernel, flags & ~O_NOCTTY, location)
+        if rdev == PTMX:
+            return self._kernel.terminals.open_master(who, flags, location)
+        if rdev == TTY:
+            process: Process | None = getattr(who, "process", None)
+            if process is None or process.tty is None:
+                raise KernelError(E.ENXIO)
+            return self._kernel.terminals.open_terminal(who, process.tty, flags, location)
+        if major(rdev) in SLAVES:
+            index = (major(rdev) - SLAVES.start << 8) + minor(rdev)
+            return self._kernel.terminals.open_slave(who, index, flags, location)
+        raise KernelError(E.ENXIO)

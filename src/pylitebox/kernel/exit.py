@@ -2,8 +2,6 @@
 
 A process is a zombie from its end until its parent waits for it (reaped at once if the parent ignores SIGCHLD). The
 host process behind it is ended in the same moment; nothing of the guest's state depends on when the host is done.
-
-Missing: controlling terminals (no SIGHUP when a session leader ends).
 """
 
 from __future__ import annotations
@@ -114,6 +112,8 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
         process.waited_stop = True
     process.continued = False
     _orphan_children(process)
+    if process.tty is not None or process.tty_old_group:
+        leave_terminal(process)
     _notify_end(process)
     process.exit_queue.wake()
 
@@ -131,6 +131,15 @@ def undo_semaphores(process: Process) -> None:
         from pylitebox.kernel.ipc.sem import exit_semaphores
 
         exit_semaphores(process)
+
+
+def leave_terminal(process: Process) -> None:
+    """With its leader, a session loses its controlling terminal; the foreground group is told."""
+    if process.sid == process.pid:
+        from pylitebox.kernel.tty.jobs import end_session
+
+        end_session(process)
+    process.tty = None
 
 
 def _reaper(process: Process) -> Process:

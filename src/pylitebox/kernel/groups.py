@@ -57,6 +57,7 @@ def new_session(task: Task) -> int:
     if process.sid == process.pid or group_members(task.kernel, process.pid):
         raise KernelError(E.EPERM)
     process.sid = process.pgid = process.pid
+    process.tty, process.tty_old_group = None, 0
     return process.sid
 
 

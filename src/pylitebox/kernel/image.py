@@ -38,3 +38,6 @@ class Image(NamedTuple):
     auxv: bytes = b""
     #: MapSources opened for this image; closed once it is loaded.
     sources: Sequence[MapSource] = ()
+    #: (RLIMIT_*, bytes) of the new address space, where there are any; and how many bytes brk(2) may take then.
+    limits: Sequence[tuple[int, int]] = ()
+    heap: int = 0

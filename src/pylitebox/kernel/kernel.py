@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.memory.space import Space
     from pylitebox.kernel.platform import AddressSpace, Platform
     from pylitebox.kernel.task import Process, Task
+    from pylitebox.kernel.tty.pty import DevPts
 
 
 class Limits:
@@ -56,6 +57,7 @@ class Limits:
         self.queued_signals = 1 << 16  # of all users: about a quarter of a kilobyte of ours each
         self.inotify_watches = 1 << 16  # of all inotify instances: about half a kilobyte of ours each
         self.inotify_bytes = 32 << 20  # of events that nobody has read yet
+        self.terminals = 1024  # pseudo-terminals: at most 50 kilobytes of ours each
         self.listing_bytes = 128 << 20  # of directory listings and /proc texts that open files keep
 
 
@@ -85,6 +87,7 @@ class Kernel:
         self.devices = Devices(self)
         self.unix = UnixState(self.limits.socket_bytes)
         self._ipc: Ipc | None = None
+        self._terminals: DevPts | None = None
         self.memfds: TmpFs | None = None  # where memfd_create(2) makes files
         self.nameless: NamelessFs | None = None  # where pipes and sockets are, if anybody asks
         self.internal_errors = 0  # exceptions that were no KernelError; tests assert 0
@@ -126,6 +129,15 @@ class Kernel:
 
             self._ipc = Ipc(self)
         return self._ipc
+
+    @property
+    def terminals(self) -> DevPts:
+        """The pseudo-terminals, which are the file system of their names."""
+        if self._terminals is None:
+            from pylitebox.kernel.tty.pty import DevPts
+
+            self._terminals = DevPts(self)
+        return self._terminals
 
     # -- ids --------------------------------------------------------------------------------------------------
 

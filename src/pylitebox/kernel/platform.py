@@ -214,8 +214,9 @@ class GuestThread(Protocol):
         is to enter, at ``entry`` with ``stack_pointer``, all other registers 0 and a clean extended state."""
         ...
 
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
-        """Change this thread's address space, as the call wants that it is in (mmap(2) of a file, shmat(2), shmdt(2)).
+    def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
+        """Change this thread's address space, as the call wants that it is in (mmap(2) of a file, shmat(2), shmdt(2),
+        prlimit64(2)).
 
         Without ``done``, what the change gives (an address, 0 or a negative errno) is the call's result: returned here,
         or None if the platform finishes the call. With it, ``done`` is told, now or later, and the call goes on: the
@@ -298,6 +299,18 @@ class Unmap:
     def __init__(self, address: int, size: int) -> None:
         self.address = address
         self.size = size
+
+
+class Limit:
+    """Bound the process's memory: RLIMIT_AS or RLIMIT_DATA, ``size`` in bytes (RLIM_INFINITY: as far as the host lets
+    it), and the program break, which may go as far as ``heap``. Only for platforms that delegate memory."""
+
+    __slots__ = ("heap", "resource", "size")
+
+    def __init__(self, resource: int, size: int, heap: int) -> None:
+        self.resource = resource
+        self.size = size
+        self.heap = heap
 
 
 class Area:

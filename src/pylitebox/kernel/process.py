@@ -252,7 +252,7 @@ def _copy_process(task: Task, flags: int) -> Task:
         fs = fs.copy()
     parent = old.parent if flags & sd.CLONE_PARENT and old.parent is not None else old
     process = Process(kernel, kernel.new_id(), parent, files, fs)
-    process.pgid, process.sid = old.pgid, old.sid
+    process.pgid, process.sid, process.tty = old.pgid, old.sid, old.tty
     process.name, process.exe, process.argv, process.environ = old.name, old.exe, old.argv, old.environ
     if flags & sd.CLONE_VM:
         process.layout = old.layout

@@ -325,7 +325,9 @@ def continue_process(process: Process) -> None:
     process.continued = True
     for task in tuple(process.tasks.values()):
         task.stopped = False
-        if task.call is None and task not in sleeping:
+        if task.call is not None:
+            process.kernel.scheduler.wake(task)  # it may have let pass what came meanwhile (tty/pty.py)
+        elif task not in sleeping:
             process.kernel.kick(task)
         recompute(task)
     _tell_parent(process, sg.CLD_CONTINUED, sg.SIGCONT)

@@ -5,7 +5,8 @@ too, since only its bytes cross into the sandbox. Where the user's stream is a t
 those it had when it was attached.
 
 Missing: TCSETS* and TIOCSWINSZ are accepted and remembered for this stream but do not reach the user's terminal; it
-is nobody's controlling terminal, so there is no job control (TIOCGPGRP and the like are ENOTTY).
+is nobody's controlling terminal, so there is no job control (TIOCGPGRP and the like are ENOTTY): ``run --tty`` gives a
+program a terminal of the sandbox instead (kernel/tty, supervisor/terminal.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import ioctl as io
+from pylitebox.abi import termios as tm
 from pylitebox.abi.fcntl import O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFCHR, S_IFIFO, S_IFMT, makedev
@@ -125,13 +127,13 @@ class StreamFile(File):
                 return 0
             raise KernelError(E.ENOTTY)
         if request == io.TCGETS:
-            task.memory.write(argument, console.termios[: io.TERMIOS.size])
+            task.memory.write(argument, console.termios[: tm.TERMIOS.size])
         elif request in (io.TCSETS, io.TCSETSW, io.TCSETSF):
-            console.termios = task.memory.read(argument, io.TERMIOS.size)
+            console.termios = task.memory.read(argument, tm.TERMIOS.size)
         elif request == io.TIOCGWINSZ:
-            task.memory.write(argument, (console.winsize or bytes(io.WINSIZE.size))[: io.WINSIZE.size])
+            task.memory.write(argument, (console.winsize or bytes(tm.WINSIZE.size))[: tm.WINSIZE.size])
         elif request == io.TIOCSWINSZ:
-            console.winsize = task.memory.read(argument, io.WINSIZE.size)
+            console.winsize = task.memory.read(argument, tm.WINSIZE.size)
         elif request == io.FIONREAD:
             task.memory.write(argument, bytes(4))
         elif request not in (io.TCSBRK, io.TCFLSH):

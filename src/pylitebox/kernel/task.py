@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.signals import Actions, PendingSignals
     from pylitebox.kernel.stops import Sleepers
     from pylitebox.kernel.timers import Timer
+    from pylitebox.kernel.tty.terminal import Terminal
     from pylitebox.kernel.wait import Blocking, Wait
 
 
@@ -248,6 +249,8 @@ class Process:
         "subreaper",
         "tasks",
         "thp_disable",
+        "tty",
+        "tty_old_group",
         "used",
         "vfork_queue",
         "vforked",
@@ -302,6 +305,8 @@ class Process:
         self.exit_signal = 17  # sent to the parent at the end; SIGCHLD unless clone(2) named another, 0: none
         self.last_uid = 0  # real uid, as siginfo says it once no thread is left
         self.persona = 0  # man 2 personality
+        self.tty: Terminal | None = None  # the controlling terminal (tty/jobs.py)
+        self.tty_old_group = 0  # of a session leader: the foreground group of a terminal that was hung up
 
     @property
     def leader(self) -> Task | None:

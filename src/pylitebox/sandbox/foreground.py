@@ -21,6 +21,7 @@ from pylitebox.supervisor.protocol import Message, ProtocolError, pair
 
 if TYPE_CHECKING:
     from pylitebox.sandbox.options import Options
+    from pylitebox.sandbox.raw import RawTerminal
 
 #: Exit statuses of our own, as timeout(1), env(1) and shells have them.
 TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
@@ -58,21 +59,38 @@ class Foreground:
     # -- the program ------------------------------------------------------------------------------------------
 
     def run(
-        self, argv: Sequence[str], options: Options, *, timeout: float | None = None, trace: int | None = None
+        self,
+        argv: Sequence[str],
+        options: Options,
+        *,
+        timeout: float | None = None,
+        trace: int | None = None,
+        tty: bool = False,
     ) -> int:
         """The exit status: the program's, 128+N after signal N, or one of ours, with a sentence on stderr.
-        OptionError. ``trace``: a descriptor for --strace."""
+        OptionError. ``trace``: a descriptor for --strace; ``tty``: the program has a terminal of its own, which the
+        user's terminal, standard input, shows."""
         if timeout is not None:
             self._deadline, self._overtime = time.monotonic() + timeout, TIMED_OUT
+        terminal = None
+        if tty:
+            from pylitebox.sandbox.raw import RawTerminal
+
+            terminal = RawTerminal(0)
+        signals = _Signals((*_FORWARDED, signal.SIGWINCH) if tty else _FORWARDED)
         try:
             self._configure(options, trace)
-            self._spawn(argv, options)
-            return self._wait(argv, options)
+            self._spawn(argv, options, terminal)
+            return self._wait(argv, options, signals, terminal)
         except (SandboxError, ProtocolError) as error:
             return _fail(str(error))
         except OSError as error:
             return _fail(f"the sandbox has ended: {error.strerror}")
         finally:
+            if terminal is not None:
+                terminal.leave()
+            self._show("")
+            signals.close()
             self.close()
 
     def _configure(self, options: Options, trace: int | None) -> None:
@@ -84,7 +102,7 @@ class Foreground:
             for fd in fds:
                 os.close(fd)
 
-    def _spawn(self, argv: Sequence[str], options: Options) -> None:
+    def _spawn(self, argv: Sequence[str], options: Options, terminal: RawTerminal | None) -> None:
         streams = Streams()
         try:
             for number in range(3):
@@ -104,6 +122,7 @@ class Foreground:
                     "gid": options.gid,
                     "streams": streams.wire,
                     "final": True,
+                    **({"tty": True, "winsize": terminal.size()} if terminal is not None else {}),
                 },
                 streams.fds,
             )
@@ -116,49 +135,49 @@ class Foreground:
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, and perhaps said why: that is read next
 
-    def _wait(self, argv: Sequence[str], options: Options) -> int:
-        signals = _Signals()
+    def _wait(self, argv: Sequence[str], options: Options, signals: _Signals, terminal: RawTerminal | None) -> int:
         poller = select.poll()
         poller.register(self._channel.fileno(), select.POLLIN)
         poller.register(signals.fileno(), select.POLLIN)
         pid = 0
-        try:
-            while True:
-                ready = poller.poll(self._left())
-                if not ready and self._deadline is not None and time.monotonic() >= self._deadline:
-                    if self._overtime == TIMED_OUT:
-                        _say("the time is up")
-                    return self._overtime
-                for signo in signals.take():
-                    self._forward(signo, pid)
-                if not any(fd == self._channel.fileno() for fd, _ in ready):
-                    continue
-                message = self._channel.receive()
-                if message is None:
-                    raise SandboxError("the supervisor ended unexpectedly")
-                message.close()
-                event, reply = message.header.get("event"), message.header.get("re")
-                if event == "exit":
-                    status = self._ended(message)
-                    if 0 < status < 128:
-                        _mention_missing(argv[1:], options)
-                    return status
-                if event == "log":
-                    _say(message.text("text"))
-                elif event == "progress":
-                    self._show(message.text("text"))
-                elif event == "end" or reply in (1, 2):
-                    self._show("")
-                    if "message" in message.header:
-                        raise SandboxError(message.text("message"))
-                if reply == 2:
-                    if "errno" in message.header:
-                        return _not_started(message, argv, options)
-                    pid = message.number("pid")
-                    self._forward_waiting(signals, pid)
-        finally:
-            self._show("")
-            signals.close()
+        while True:
+            ready = poller.poll(self._left())
+            if not ready and self._deadline is not None and time.monotonic() >= self._deadline:
+                if self._overtime == TIMED_OUT:
+                    _say("the time is up")
+                return self._overtime
+            self._forward_all(signals, pid, terminal)
+            if not any(fd == self._channel.fileno() for fd, _ in ready):
+                continue
+            message = self._channel.receive()
+            if message is None:
+                raise SandboxError("the supervisor ended unexpectedly")
+            message.close()
+            event, reply = message.header.get("event"), message.header.get("re")
+            if event == "exit":
+                status = self._ended(message, terminal)
+                if 0 < status < 128:
+                    _mention_missing(argv[1:], options)
+                return status
+            if event == "log":
+                _say(message.text("text"))
+            elif event == "progress":
+                self._show(message.text("text"))
+            elif event == "end" or reply in (1, 2):
+                self._show("")
+                if "message" in message.header:
+                    raise SandboxError(message.text("message"))
+            if reply == 2:
+                if "errno" in message.header:
+                    return _not_started(message, argv, options)
+                pid = self._started(message, terminal)
+                self._forward_all(signals, pid, terminal)
+
+    def _started(self, message: Message, terminal: RawTerminal | None) -> int:
+        """The program runs: its pid. From now on the user's keys are its own; what could end us is caught already."""
+        if terminal is not None:
+            terminal.enter()
+        return message.number("pid")
 
     def _show(self, text: str) -> None:
         """Show on a terminal how far the start is, in place of what was shown before."""
@@ -170,6 +189,13 @@ class Foreground:
     def _left(self) -> float | None:
         """Milliseconds until the deadline."""
         return None if self._deadline is None else max(0.0, (self._deadline - time.monotonic()) * 1000)
+
+    def _forward_all(self, signals: _Signals, pid: int, terminal: RawTerminal | None) -> None:
+        for signo in signals.take():
+            if signo != signal.SIGWINCH or terminal is None:
+                self._forward(signo, pid)
+            elif pid:
+                self._send({"op": "resize", "id": 4, "pid": pid, "winsize": terminal.size()})
 
     def _forward(self, signo: int, pid: int) -> None:
         if signo == signal.SIGINT:
@@ -185,11 +211,9 @@ class Foreground:
         else:
             self._deadline, self._overtime = 0.0, 128 + signo  # nothing runs yet
 
-    def _forward_waiting(self, signals: _Signals, pid: int) -> None:
-        for signo in signals.take():
-            self._forward(signo, pid)
-
-    def _ended(self, message: Message) -> int:
+    def _ended(self, message: Message, terminal: RawTerminal | None) -> int:
+        if terminal is not None:
+            terminal.leave()
         self.summary = message.text("summary", "")
         status = message.number("status")
         return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
@@ -213,9 +237,10 @@ class Foreground:
 class _Signals:
     """The signals we are sent, as a descriptor to poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Sequence[signal.Signals]) -> None:
+        self._wanted = wanted
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        caught = [signo for signo in _FORWARDED if signal.getsignal(signo) is not signal.SIG_IGN]  # as nohup(1) wants
+        caught = [signo for signo in wanted if signal.getsignal(signo) is not signal.SIG_IGN]  # as nohup(1) wants
         self._old = {signo: signal.signal(signo, lambda number, frame: None) for signo in caught}
         self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
@@ -224,7 +249,7 @@ class _Signals:
 
     def take(self) -> list[int]:
         try:
-            return [signo for signo in os.read(self._read, 64) if signo in _FORWARDED]
+            return [signo for signo in os.read(self._read, 64) if signo in self._wanted]
         except BlockingIOError:
             return []
 

@@ -24,6 +24,7 @@ def preload() -> None:
 
     The collector is off meanwhile, and until the sandbox runs (compose.py): nothing of this is ever garbage."""
     gc.disable()
+    from pylitebox.kernel.tty import pty  # noqa: F401
     from pylitebox.north.linux.personality import load_families
     from pylitebox.south import streams  # noqa: F401
     from pylitebox.south.native import platform  # noqa: F401

@@ -25,6 +25,7 @@ from pylitebox.kernel.wait import Blocking, Wait
 from pylitebox.north.linux.exec import SpawnRequest, spawn
 from pylitebox.supervisor.caller import Caller
 from pylitebox.supervisor.protocol import CHUNK, Message, ProtocolError
+from pylitebox.supervisor.terminal import Console
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.file import File
@@ -68,11 +69,13 @@ class Session:
         self._cred = Credentials()
         self._handles: dict[int, File] = {}
         self._last_handle = 0
+        self._consoles: dict[int, Console] = {}  # by the pid of the program
         self._requests = 0
         self._operations: dict[str, Callable[[Caller, Message], Serving]] = {
             "spawn": self._spawn,
             "signal": self._signal,
             "end": self._end,
+            "resize": self._resize,
             "open": self._open,
             "read": self._read,
             "write": self._write,
@@ -122,6 +125,7 @@ class Session:
 
     def _spawn(self, caller: Caller, message: Message) -> Serving:
         files = self._streams(message)
+        console = self._console(message, files)
         failure: list[KernelError] = []
         request = SpawnRequest(
             argv=message.texts("argv"),
@@ -135,6 +139,7 @@ class Session:
         )
         for file in files.values():
             file.references += 1
+        process = None
         try:
             self._check_cwd(caller, request.cwd)
             process = spawn(self.kernel, request)
@@ -145,6 +150,11 @@ class Session:
         finally:
             for file in files.values():
                 file.put()
+            if console is not None and process is None:
+                yield from console.finish()
+        if console is not None:
+            self._consoles[process.pid] = console
+            console.start(process, *(Caller(self.kernel, self._fs, self._cred) for _ in range(2)))
         while process.state == "running" and not process.exec_count:
             yield Wait(process.vfork_queue, process.exit_queue)
         if failure:
@@ -163,6 +173,9 @@ class Session:
         """Report the end of a program; ``final``: the sandbox ends with it."""
         while process.state not in ("zombie", "dead"):
             yield Wait(process.exit_queue)
+        console = self._consoles.pop(process.pid, None)
+        if console is not None:
+            yield from console.finish()
         words = self.last_words() if final else {}
         self._send({"event": "exit", "pid": process.pid, "status": process.status, **words}, b"")
         if final:
@@ -187,6 +200,26 @@ class Session:
             elif kind not in ("closed", "same"):
                 raise ProtocolError(f"stream {number} is of an unknown kind")
         return files
+
+    def _console(self, message: Message, files: dict[int, File]) -> Console | None:
+        """The terminal that the program is to have, in place of its streams: it is moved to and from the first two."""
+        if not message.header.get("tty"):
+            return None
+        if not {0, 1} <= files.keys():
+            raise ProtocolError("a terminal needs two streams")
+        caller = Caller(self.kernel, self._fs, self._cred)
+        console = Console(caller, files[0], files[1], _uid(message, "uid"))
+        console.resize(_hex(message.header.get("winsize"), 8) or bytes(8))
+        files.update(dict.fromkeys(range(3), console.slave))
+        return console
+
+    def _resize(self, caller: Caller, message: Message) -> Serving:
+        console = self._consoles.get(message.number("pid"))
+        if console is None:
+            raise KernelError(E.ENOTTY)
+        console.resize(_hex(message.header.get("winsize"), 8) or bytes(8))
+        return NOTHING
+        yield
 
     def _host_stream(self, message: Message, entry: dict[str, object]) -> File:
         index, write = entry.get("index"), bool(entry.get("write"))

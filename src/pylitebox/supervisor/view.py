@@ -116,6 +116,7 @@ def build(kernel: Kernel, view: View, owner: tuple[int, int]) -> Namespace:
         namespace = kernel.namespace = Namespace(kernel, TmpFs(kernel), _FLAGS)
         _show_system(kernel, view)
     _mount(namespace, DevFs(kernel), b"/dev", MS_NOSUID)
+    _mount(namespace, kernel.terminals, b"/dev/pts", MS_NOSUID)
     _mount(namespace, TmpFs(kernel, mode=0o1777), b"/dev/shm")
     _mount(namespace, kernel.ipc.mqueues, b"/dev/mqueue")
     _mount(namespace, ProcFs(kernel), b"/proc")

@@ -8,6 +8,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import ioctl as io
 from pylitebox.abi import stat as st
+from pylitebox.abi import termios as tm
 from pylitebox.kernel.credentials import Credentials
 from pylitebox.kernel.fs import operations as ops
 from pylitebox.kernel.fs.devfs import DevFs
@@ -205,8 +206,8 @@ class Terminal:
     """A host stream that is a terminal with nothing typed yet."""
 
     kind = st.S_IFCHR
-    termios: bytes | None = b"T" * io.TERMIOS.size
-    winsize: bytes | None = io.WINSIZE.pack(24, 80, 0, 0)
+    termios: bytes | None = b"T" * tm.TERMIOS.size
+    winsize: bytes | None = tm.WINSIZE.pack(24, 80, 0, 0)
 
     def __init__(self) -> None:
         self.queue = WaitQueue()
@@ -228,11 +229,11 @@ def test_a_terminal(g: Guest) -> None:
     terminal = Terminal()
     file = StreamFile(terminal)  # type: ignore[arg-type]
     fd = g.task.files.install(file)
-    settings, size = bytearray(io.TERMIOS.size), bytearray(8)
+    settings, size = bytearray(tm.TERMIOS.size), bytearray(8)
     assert g("ioctl", fd, io.TCGETS, settings) == 0
     assert settings == terminal.termios
     assert g("ioctl", fd, io.TIOCGWINSZ, size) == 0
-    assert io.WINSIZE.unpack(size) == (24, 80, 0, 0)
+    assert tm.WINSIZE.unpack(size) == (24, 80, 0, 0)
     assert g("ioctl", fd, io.TIOCGPGRP, size) == -E.ENOTTY
     assert g("write", fd, "hello world", 11) == 11, "in several pieces"
     assert terminal.written == b"hello world"

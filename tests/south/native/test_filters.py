@@ -162,6 +162,18 @@ def test_prctl_is_the_parent_death_signal_only() -> None:
         assert guest("prctl", *args) == S.NOTIFY
 
 
+@pytest.mark.parametrize("resource", range(18))
+def test_limits_of_the_callers_own_memory_only(resource: int) -> None:
+    fine = resource in {2, 9}  # RLIMIT_DATA, RLIMIT_AS
+    assert guest("prlimit64", 0, resource, 0x1000, 0, ip=STUB_IP) == (S.ALLOW if fine else S.refuse(E.EPERM))
+    for args in ((1, resource, 0x1000, 0), (0, resource, 0x1000, 0x1000), (0, resource, 0x1000, 1 << 32)):
+        assert guest("prlimit64", *args, ip=STUB_IP) == S.refuse(E.EPERM)
+    for args in ((0, resource, 0x1000), (0, resource, 1 << 32), (1, resource, 0x1000, 0x1000)):
+        assert guest("prlimit64", *args) == S.TRAP
+    assert guest("prlimit64", 0, resource, 0, 0x1000) == S.NOTIFY
+    assert guest("setrlimit", resource, 0x1000, ip=STUB_IP) == S.TRAP
+
+
 @pytest.mark.parametrize("operation", range(16))
 def test_futex_without_priority_inheritance(operation: int) -> None:
     fine = operation in {0, 1, 3, 4, 5, 9, 10}

@@ -1,7 +1,4 @@
-"""/dev: an in-memory file system with the device nodes and links that programs expect (kernel/devices.py).
-
-Missing: pseudo-terminals (pts is empty, there is no ptmx).
-"""
+"""/dev: an in-memory file system with the device nodes and links that programs expect (kernel/devices.py)."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
 _NODES = (
     (b"full", devices.FULL),
     (b"null", devices.NULL),
+    (b"ptmx", devices.PTMX),
     (b"random", devices.RANDOM),
     (b"tty", devices.TTY),
     (b"urandom", devices.URANDOM),

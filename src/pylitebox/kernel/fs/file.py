@@ -16,7 +16,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.notify import closed, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.descriptors import FileTable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pylitebox.kernel.platform import MapSource
     from pylitebox.kernel.sigio import Sigio
     from pylitebox.kernel.task import Task
-    from pylitebox.kernel.wait import WaitQueue
+    from pylitebox.kernel.wait import Wait, WaitQueue
 
 #: Status flags that F_SETFL may change (man 2 fcntl); O_ASYNC is set_async's.
 SETFL_MASK = 0o2000 | 0o4000 | 0o40000 | 0o1000000
@@ -36,6 +36,8 @@ class File:
 
     #: Whether its readiness ever changes: epoll(7) refuses what is always ready (EPERM).
     can_poll = False
+    #: Whether a read that must wait is the file's own business: then it has ``read_slowly(size)``, a blocking call.
+    waits_itself = False
     #: Who is told what happens to it, and by which signal (kernel/sigio.py).
     sigio: Sigio | None = None
     #: The RWF_* that it takes.
@@ -139,6 +141,10 @@ class File:
     def poll(self) -> int:
         """The POLL* events that hold now. Regular files are always ready."""
         return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+
+    def read_slowly(self, size: int) -> Generator[Wait, bool, bytes]:
+        """What :meth:`read` gives after a wait; for those that wait themselves."""
+        raise NotImplementedError
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         """What wakes when :meth:`poll` may have changed: the same queues for the file's whole life."""

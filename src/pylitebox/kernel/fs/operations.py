@@ -195,7 +195,7 @@ def _file_of(who: Who, location: Location, flags: int) -> File:
     if kind == S_IFIFO and not hasattr(inode, "file"):
         return FifoFile(inode, kept, location)
     if kind in (S_IFCHR, S_IFBLK) and not hasattr(inode, "file"):
-        return who.kernel.devices.open(inode.rdev, kept, location)
+        return who.kernel.devices.open(who, inode.rdev, kept | flags & O_NOCTTY, location)
     return inode.open(kept, location)
 
 

@@ -390,13 +390,14 @@ def _stat(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     pages, _, _ = _sizes(process, task)
     own, _, blocked, ignored, caught = _masks(process, task)
     own_use = used_by(task) if task is not None else used(process)
-    children = process.children_used
+    children, tty = process.children_used, process.tty
     low31 = (1 << 31) - 1
     shown = task or process.leader
     head = b"%d (%s) %s " % (shown.tid if shown else process.pid, _name(process, task), _state(process, task))
     fields = (
         process.parent.pid if process.parent else 0, process.pgid, process.sid,
-        0, -1, 0x400000, own_use.minor_faults, children.minor_faults, own_use.major_faults, children.major_faults,
+        tty.number if tty is not None else 0, tty.group if tty is not None else -1,
+        0x400000, own_use.minor_faults, children.minor_faults, own_use.major_faults, children.major_faults,
         own_use.user // _TICK, own_use.system // _TICK, children.user // _TICK, children.system // _TICK,
         _priority(shown), _nice(shown), len(process.tasks), 0,
         max(0, process.start_time - kernel.boot_ns) // _TICK,

@@ -31,7 +31,7 @@ from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.wait import Blocking, Result, Wait, WaitQueue
 from pylitebox.north.linux import stack
 from pylitebox.north.linux.args import Address, AtFlags, DirFd, Path
-from pylitebox.north.linux.loader import Executable, Program, Waiting, prepare
+from pylitebox.north.linux.loader import Executable, Program, Waiting, heap_end, prepare, space_limits
 from pylitebox.north.linux.table import Full, Partial, syscall
 
 #: Where a name without a slash is looked for if the environment has no PATH (os.defpath).
@@ -113,7 +113,9 @@ def _enter(task: Task, thread: GuestThread, program: Program) -> None:
         except KernelError:
             processes.exit_process(task.process, signaled(SIGKILL))
             return
-    thread.load(program.image)
+    layout, rlimits = task.process.layout, task.process.rlimits
+    heap = heap_end(rlimits, layout) - layout.brk_start
+    thread.load(program.image._replace(limits=space_limits(rlimits, layout), heap=heap))
 
 
 def _new_process(kernel: Kernel, program: Program) -> Generator[Wait, bool, GuestThread]:

@@ -285,8 +285,10 @@ def _read_vector(task: Task, file: File, vector: list[Segment], offset: int | No
                     return done
                 if nonblocking:
                     raise
-            yield Wait(*file.wait_queues(), interruptible=not patient)
-            continue
+            if not file.waits_itself:
+                yield Wait(*file.wait_queues(), interruptible=not patient)
+                continue
+            data = yield from file.read_slowly(step)
         except KernelError:
             if done:
                 return done

@@ -9,10 +9,12 @@ from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.itimers import watch_cpu_limit
+from pylitebox.kernel.platform import Limit
 from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.usage import used, used_by
 from pylitebox.kernel.wait import Result
 from pylitebox.north.linux.args import Address, Int, Pid, Resource
+from pylitebox.north.linux.loader import SPACE_LIMITS, heap_end, space_limits
 from pylitebox.north.linux.process import task_of
 from pylitebox.north.linux.table import Full, Partial, syscall
 from pylitebox.north.linux.waiting import pack_rusage
@@ -20,8 +22,9 @@ from pylitebox.north.linux.waiting import pack_rusage
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
 _GAP = (
-    "RLIMIT_AS, DATA, RSS, MEMLOCK, RTTIME, LOCKS are kept, not enforced (native: --memory bounds the address space); "
-    "RLIMIT_STACK at exec only; RLIMIT_CORE: there are no core files"
+    "RLIMIT_RSS, MEMLOCK, RTTIME, LOCKS are kept, not enforced; RLIMIT_AS and DATA bound the heap and other mappings "
+    "each, those of another process from its next exec on; RLIMIT_STACK at exec only; RLIMIT_CORE: there are no core "
+    "files"
 )
 
 
@@ -36,9 +39,11 @@ def _get(process: Process, resource: int) -> tuple[int, int]:
     return process.rlimits[resource]
 
 
-def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) -> None:
+def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) -> Result:
+    """0, or None where the platform finishes the call."""
     soft, hard = limit
-    _, old_hard = _get(process, resource)
+    before = _get(process, resource)
+    old_hard = before[1]
     if soft > hard:
         raise KernelError(E.EINVAL)
     if resource == rl.RLIMIT_NOFILE and hard > NR_OPEN:
@@ -52,6 +57,18 @@ def _set(task: Task, process: Process, resource: int, limit: tuple[int, int]) ->
         process.files.limit = soft
         for other in process.tasks.values():
             other.files.limit = soft
+    if resource in SPACE_LIMITS and process is task.process and limit != before:
+        return _bound_memory(task, resource)
+    return 0
+
+
+def _bound_memory(task: Task, resource: int) -> Result:
+    """Have the host bound what it owns."""
+    process, kernel = task.process, task.kernel
+    if task.thread is None or not kernel.platform.delegates_memory:
+        return 0
+    size = dict(space_limits(process.rlimits, process.layout)).get(resource, rl.RLIM_INFINITY)
+    return task.thread.change_memory(Limit(resource, size, heap_end(process.rlimits, process.layout)))
 
 
 @syscall("prlimit64", x86_64=302, aarch64=261, support=Partial(_GAP))
@@ -67,11 +84,14 @@ def prlimit64(task: Task, pid: Pid, resource: Resource, new: Address, old: Addre
             raise KernelError(E.EPERM)
     wanted = _read_limit(task, new) if new else None
     before = _get(target.process, resource)
-    if wanted is not None:
-        _set(task, target.process, resource, wanted)
+    result = _set(task, target.process, resource, wanted) if wanted is not None else 0
     if old:
-        task.memory.write(old, rl.RLIMIT64.pack(*before))
-    return 0
+        try:
+            task.memory.write(old, rl.RLIMIT64.pack(*before))
+        except KernelError:
+            if result is not None:
+                raise
+    return result
 
 
 @syscall("getrlimit", x86_64=97, aarch64=163, support=Partial(_GAP))
@@ -82,8 +102,7 @@ def getrlimit(task: Task, resource: Resource, address: Address) -> Result:
 
 @syscall("setrlimit", x86_64=160, aarch64=164, support=Partial(_GAP))
 def setrlimit(task: Task, resource: Resource, address: Address) -> Result:
-    _set(task, task.process, resource, _read_limit(task, address))
-    return 0
+    return _set(task, task.process, resource, _read_limit(task, address))
 
 
 @syscall(

@@ -21,6 +21,7 @@ from pylitebox.abi.elf import EHDR, PHDR
 from pylitebox.abi.fcntl import O_RDONLY
 from pylitebox.abi.inotify import IN_OPEN
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, TASK_SIZE, page_up
+from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA
 from pylitebox.abi.stat import S_IFLNK, S_IFMT, S_IFREG
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs import operations as ops
@@ -32,6 +33,8 @@ from pylitebox.kernel.wait import Wait
 from pylitebox.north.linux import elf, script, stack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.vfs import Location
     from pylitebox.kernel.kernel import Kernel
@@ -46,6 +49,22 @@ _STACK_BASE = 0x7D0000000000
 _ROOM = 1 << 40
 _BRK_ROOM = 1 << 30
 _MAX_STACK = 1 << 30
+#: Limits of address spaces, and what of ours is in each beside the program.
+SPACE_LIMITS = (RLIMIT_DATA, RLIMIT_AS)
+_OURS = 1 << 20
+
+
+def space_limits(rlimits: Sequence[tuple[int, int]], layout: Layout) -> tuple[tuple[int, int], ...]:
+    """(RLIMIT_*, bytes) of the limits there are. Heap and stack are reserved as a whole, so they come on top of what
+    the program may map; the heap has a bound of its own (:func:`heap_end`)."""
+    reserved = layout.brk_limit - layout.brk_start + layout.stack[1] - layout.stack[0] + _OURS
+    found = ((resource, rlimits[resource][0]) for resource in SPACE_LIMITS)
+    return tuple((resource, min(soft + reserved, RLIM_INFINITY)) for resource, soft in found if soft != RLIM_INFINITY)
+
+
+def heap_end(rlimits: Sequence[tuple[int, int]], layout: Layout) -> int:
+    """How far the program break may go."""
+    return min(layout.brk_limit, layout.brk_start + min(rlimits[resource][0] for resource in SPACE_LIMITS))
 _CLOCK_TICKS = 100
 _MAY_EXEC = 1
 

@@ -3,7 +3,7 @@
 The handlers here are for platforms that delegate memory (native), which run mmap of anonymous memory, munmap, mprotect,
 mremap and madvise without asking us. A file is mapped by the platform too (``GuestThread.change_memory``); what is
 decided here is whether it may be. Where the kernel manages memory, managed.py has the handlers.
-Missing: RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK where memory is delegated.
+RLIMIT_AS and RLIMIT_DATA are the host's business there (limits.py). Missing: RLIMIT_MEMLOCK where memory is delegated.
 """
 
 from pylitebox.abi import errno as E
@@ -20,6 +20,7 @@ from pylitebox.north.linux.args import Address, Fd, Int, MapFlags, Offset, Prot,
 from pylitebox.north.linux.copy import TURN
 from pylitebox.north.linux.disk import patiently
 from pylitebox.north.linux.files import next_turn
+from pylitebox.north.linux.loader import heap_end
 from pylitebox.north.linux.lookup import opened
 from pylitebox.north.linux.table import Full, Partial, syscall
 
@@ -88,16 +89,11 @@ def _map(task: Task, file: File, call: tuple[int, int, int, int, int], *, write:
         source.close()
 
 
-@syscall(
-    "brk",
-    x86_64=12,
-    aarch64=214,
-    support=Partial("RLIMIT_DATA is not enforced; 1 GiB at the most"),
-    native="always",
-)
+@syscall("brk", x86_64=12, aarch64=214, support=Partial("1 GiB at the most"), native="always")
 def brk(task: Task, address: Address) -> Result:
     layout = task.process.layout
-    if not layout.brk_start <= address <= layout.brk_limit:
+    end = max(heap_end(task.process.rlimits, layout), task.process.program_break)
+    if not layout.brk_start <= address <= end:
         return task.process.program_break
     layout.brk = address
     return address

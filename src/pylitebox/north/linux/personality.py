@@ -30,6 +30,7 @@ from pylitebox.kernel.signals import (
     set_blocked,
     settle,
 )
+from pylitebox.kernel.wait import ERESTARTSYS
 from pylitebox.north.linux import table
 from pylitebox.north.linux.x86_64 import sigframe
 
@@ -124,7 +125,10 @@ class Personality:
         try:
             result = self.entries[number](task, args)
         except KernelError as error:
-            return -error.errno
+            if error.errno < ERESTARTSYS:
+                return -error.errno
+            task.interrupted = error.errno
+            return -E.EINTR
         except Exception as error:  # noqa: BLE001 - logged there; nothing may leave
             return self._internal_error(number, error)
         if result.__class__ is int:

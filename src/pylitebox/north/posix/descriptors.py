@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
-from pylitebox.abi.ioctl import TCGETS, TERMIOS
+from pylitebox.abi.ioctl import TCGETS
+from pylitebox.abi.termios import TERMIOS
 from pylitebox.north.posix import arguments as arg
 from pylitebox.north.posix.call import Calls, Room
 

@@ -72,6 +72,7 @@ class MockSandbox:
         processes.boot(kernel)
         self.namespace = kernel.namespace = Namespace(kernel, TmpFs(kernel))
         self.namespace.mount(DevFs(kernel), b"/dev")
+        self.namespace.mount(kernel.terminals, b"/dev/pts")
         self.namespace.mount(ProcFs(kernel), b"/proc")
         self.put("/tmp", Entry({}, 0o1777))  # noqa: S108 - the guest's
 

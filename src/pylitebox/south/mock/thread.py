@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pylitebox.abi.mman import MAP_PRIVATE, PROT_READ, PROT_WRITE, page_up
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.abi.signal import SIGINFO_SIZE, SIGSEGV
-from pylitebox.kernel.platform import NOTHING, Usage
+from pylitebox.kernel.platform import NOTHING, Limit, Usage
 from pylitebox.south.mock.guest import (
     Access,
     Call,
@@ -192,7 +192,8 @@ class MockThread:
         for source in image.sources:
             source.close()
 
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+    def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
+        assert not isinstance(change, Limit), "of memory that is not delegated"
         result = self.memory.change(change)
         if done is None:
             return result

@@ -38,6 +38,11 @@ BLOCK_ACTIONS = 64
 ACTION_SIZE = 32
 BLOCK_CALL = BLOCK_ACTIONS + 65 * ACTION_SIZE
 CALL = struct.Struct("<7Q")
+#: Behind it: the struct rlimit64 of such a call.
+BLOCK_LIMIT = BLOCK_CALL + CALL.size
+LIMIT = struct.Struct("<QQ")
+#: struct space: the break, where it starts, how far it may go.
+SPACE_LIMIT = 16
 
 #: Host descriptors that a guest process may hold for the moment of a mapping (RLIMIT_NOFILE of the guests).
 MAX_FD = 16

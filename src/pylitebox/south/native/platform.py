@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ, AT_SYSINFO_EHDR
+from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA
 from pylitebox.abi.sched import CLONE_NEWPID, CLONE_NEWUSER, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.log import log
@@ -107,6 +109,9 @@ class NativePlatform:
         self._wanted_namespaces = namespaces
         self.namespaces = 0
         self._address_space = address_space
+        self._hard_limits = {which: resource.getrlimit(which)[1] & RLIM_INFINITY for which in (RLIMIT_AS, RLIMIT_DATA)}
+        if address_space:
+            self._hard_limits[RLIMIT_AS] = address_space
         self._placement = Placement()
         self._urandom = urandom
         self._local = local
@@ -146,6 +151,11 @@ class NativePlatform:
             if self.monotonic_ns() > deadline:
                 self.close()
                 raise StartError("the template did not report within 10 seconds")
+
+    def host_limit(self, which: int, size: int) -> tuple[int, int]:
+        """A guest process's limit on the host: ``size``, but never above what all of them were started with."""
+        hard = self._hard_limits[which]
+        return min(size, hard), hard
 
     def descriptors(self) -> set[int]:
         """The host descriptors that the platform holds (those of console streams are their makers')."""

@@ -30,6 +30,7 @@ from pylitebox.abi import prctl as P
 from pylitebox.abi import sched as C
 from pylitebox.abi.mman import MAP_ANONYMOUS, MAP_HUGETLB, PROT_EXEC
 from pylitebox.abi.numbers import X86_64
+from pylitebox.abi.resource import RLIMIT_AS, RLIMIT_DATA
 from pylitebox.abi.seccomp import (
     SECCOMP_IOCTL_NOTIF_ADDFD,
     SECCOMP_IOCTL_NOTIF_ID_VALID,
@@ -171,6 +172,11 @@ _ADVICE = one_of(
     "advice 0-4, 8-11, 13-19, 22-24, 102, 103: not MADV_MERGEABLE, COLD, PAGEOUT, HWPOISON, SOFT_OFFLINE",
 )
 
+#: What only the thread itself can do, or what needs all its registers.
+_THREADS_OWN = (
+    "fork", "vfork", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "brk", "shmat", "shmdt", "setrlimit",
+)  # fmt: skip
+
 GUEST: tuple[Rule, ...] = (
     plain("sched_yield", "gives up the CPU"),
     plain("munmap", "the caller's own address space"),
@@ -249,12 +255,31 @@ GUEST: tuple[Rule, ...] = (
         NOTIFY,
         "lets a guest process end with the supervisor",
     ),
+    Rule(
+        "prlimit64",
+        (
+            Case((one_of(2, [0], "no new limit", wide=True),), NOTIFY),
+            Case(
+                (
+                    STUB,
+                    one_of(0, [0], "the caller itself"),
+                    one_of(1, [RLIMIT_DATA, RLIMIT_AS], "RLIMIT_DATA or RLIMIT_AS"),
+                    one_of(3, [0], "old limit not asked for", wide=True),
+                ),
+                ALLOW,
+            ),
+            Case((STUB,), refuse(E.EPERM)),
+        ),
+        TRAP,
+        "bounds the caller's own memory, as its own limits say; whatever it sets lies below the hard limits that it "
+        "was started with, which no guest can raise",
+    ),
     # What follows never reaches the host kernel.
     Rule("clone3", (), refuse(E.ENOSYS), "its arguments lie in memory, where a filter can't see them"),
     Rule("rseq", (), refuse(E.ENOSYS), "the host would write host facts into guest memory"),
     *(
         Rule(name, (), TRAP, "needs all registers, or a part that only the thread itself can do")
-        for name in ("fork", "vfork", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "brk", "shmat", "shmdt")
+        for name in _THREADS_OWN
     ),
     *(
         Rule(name, (), TRAP, "the sender is at its safe point already when the signal is delivered")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
@@ -19,20 +19,23 @@ from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import UNBLOCKABLE
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import NO_MEMORY, Area, Map, Unmap, Usage
+from pylitebox.kernel.platform import NO_MEMORY, Area, Limit, Map, Unmap, Usage
 from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
     BLOCK_CALL,
+    BLOCK_LIMIT,
     BLOCK_MASK,
     BLOCK_SPARE,
     CALL,
     KICK,
+    LIMIT,
     MEMORY,
     PLAN_CONTEXT,
     PLAN_SPACE,
     PLAN_STEPS,
+    SPACE_LIMIT,
     STEP,
     STEP_COPY,
     STEP_END,
@@ -54,6 +57,7 @@ _NR_EXIT_GROUP = 231
 _NR_MMAP = 9
 _NR_MUNMAP = 11
 _NR_CLOSE = 3
+_NR_PRLIMIT64 = 302
 _MAP_FIXED_PRIVATE = 0x12
 _MAP_FIXED_ANONYMOUS = 0x4032  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
 _NO_FD = (1 << 64) - 1
@@ -173,7 +177,7 @@ class NativeThread:
             pass
         self.platform.forget_process(process)
 
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+    def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
         if self.request != MEMORY:  # a forged request: the stub forwards such calls otherwise
             raise KernelError(E.ENOSYS)
         report, listener = done is not None, self.platform.listener
@@ -183,6 +187,12 @@ class NativeThread:
             call = CALL.pack(_NR_MMAP, *where, report, change.offset)
             self.memory.poke(self.block + BLOCK_CALL, call)
             listener.inject(self.ident, fd, answer=True)
+        elif isinstance(change, Limit):
+            limit = self.block + BLOCK_LIMIT
+            self.memory.poke(self.platform.plan + PLAN_SPACE + SPACE_LIMIT, WORD.pack(change.heap))
+            self.memory.poke(limit, LIMIT.pack(*self.platform.host_limit(change.resource, change.size)))
+            self.memory.poke(self.block + BLOCK_CALL, CALL.pack(_NR_PRLIMIT64, 0, change.resource, limit, 0, report, 0))
+            listener.send(self.ident, 0)
         else:
             call = CALL.pack(_NR_MUNMAP, change.address, change.size, 0, 0, report, 0)
             self.memory.poke(self.block + BLOCK_CALL, call)
@@ -271,7 +281,7 @@ class NativeThread:
 
     def load(self, image: Image) -> None:
         inject = self.platform.listener.inject
-        steps: list[tuple[int, ...]] = []
+        steps = self._limit_steps(image.limits)
         injected: dict[int, int] = {}
         try:
             for mapping in image.mappings:
@@ -296,6 +306,14 @@ class NativeThread:
         steps += [(STEP_ZERO, address, size) for address, size in image.zero]
         self.loading = (image, steps)
         self.continue_loading()
+
+    def _limit_steps(self, limits: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+        """The plan's first steps: each is a call whose fifth and sixth argument are the limit that its third names."""
+        steps: list[tuple[int, ...]] = []
+        for resource, size in limits:
+            here = self.plan[0] + STEP.size * len(steps) + 5 * WORD.size
+            steps.append((_NR_PRLIMIT64, 0, resource, here, 0, *self.platform.host_limit(resource, size)))
+        return steps
 
     def continue_loading(self) -> None:
         """Write the next part of the plan: all that is left, if the initial stack's content fits in with it."""
@@ -332,7 +350,7 @@ class NativeThread:
         for address, part in image.data:
             steps.append((STEP_COPY, address, source, len(part)))
             source += len(part)
-        steps.append((STEP_ENTER, plan + PLAN_CONTEXT, image.brk, image.brk_size, self.known_mask or 0))
+        steps.append((STEP_ENTER, plan + PLAN_CONTEXT, image.brk, image.heap, self.known_mask or 0))
         context = entry_context(image.entry, image.stack_pointer, stack, size)
         return (_packed(steps) + data).ljust(PLAN_CONTEXT, b"\0") + context
 

@@ -58,6 +58,7 @@ struct block {                // of a thread
     u64 unused[3];
     struct actions own;
     u64 call[7];              // a host call that the supervisor wants made, see memory_guest(); call[0] == 0: none
+    u64 limit[2];             // what such a call of prlimit64 sets: soft, hard
 };
 
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
@@ -283,7 +284,7 @@ static u64 brk_guest(ucontext_t *uc) {
     return SPACE->brk = new;
 }
 
-// mmap of a file, shmat, shmdt: host calls that only the thread itself can make, named by the supervisor one by one. The
+// mmap of a file, shmat, shmdt, prlimit64: host calls that only the thread itself can make, named by the supervisor one by one. The
 // answer to a request is the descriptor of a mapping, which is injected with exactly the access that the guest has; it
 // stands for the fifth argument, in whose place call[5] says whether the outcome is asked for.
 static long memory_guest(ucontext_t *uc) {
@@ -330,6 +331,8 @@ static void handler(int signo, siginfo_t *info, void *context) {
     case SYS_mmap:
     case SYS_shmat:
     case SYS_shmdt:
+    case SYS_setrlimit:
+    case SYS_prlimit64:
         REG(RAX) = memory_guest(uc);
         return;
     case SYS_rt_sigprocmask:
