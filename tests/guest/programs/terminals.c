@@ -244,6 +244,7 @@ static void timed(const char *what, int least, int tenths, char *text) {
     long took = ms() - begin;
     printf("%s: %ld, after %s\n", what, (long)r, took < 60 ? "nothing" : "a while");
     if (text) pthread_join(thread, 0);
+    nap(50); // what was typed last arrives in its own time, and is flushed by the next
 }
 
 static void interrupted_by(int flags) {
