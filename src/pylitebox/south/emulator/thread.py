@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
-from pylitebox.kernel.platform import Area, Map, Unmap, Usage
+from pylitebox.kernel.platform import Area, Limit, Map, Unmap, Usage
 from pylitebox.south.emulator import engine as e
 from pylitebox.south.emulator.engine import Registers
 
@@ -145,7 +145,7 @@ class EmulatorThread:
         self.platform.engine.write_saved(self.state, _ENTRY)
         self.platform.enqueue(self)
 
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+    def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
         raise AssertionError("the kernel manages memory")
 
     def attend(self, *, waits: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
-from pylitebox.kernel.platform import Area, Map, Unmap, Usage
+from pylitebox.kernel.platform import Area, Limit, Map, Unmap, Usage
 from pylitebox.south.kvm.host import XSAVE_SIZE
 from pylitebox.south.kvm.machine import G_EFLAGS, G_RAX, G_RIP, G_RSP, WORDS
 
@@ -131,7 +131,7 @@ class KvmThread:
         self.gregs[G_RIP], self.gregs[G_RSP], self.gregs[G_EFLAGS] = image.entry, image.stack_pointer, 0x202
         self.platform.enqueue(self)
 
-    def change_memory(self, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
+    def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
         raise AssertionError("the kernel manages memory")
 
     def attend(self, *, waits: bool) -> None:
