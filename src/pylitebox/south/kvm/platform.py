@@ -106,6 +106,7 @@ class KvmPlatform:
         self._last: KvmThread | None = None  # whose turn it was
         self._began = 0  # when its slice did, monotonic ns
         self._ticked = False
+        self.turn: tuple[KvmThread | None, int] = (None, 0)  # who runs, and since when
         self._patience = _PATIENCE
 
     def _make(self, size: int) -> None:
@@ -269,12 +270,14 @@ class KvmPlatform:
         if self._last is not thread:
             self._last, self._patience, self._began = thread, _PATIENCE, now
         goes_on, self._ticked = True, False
+        self.turn = thread, now
         try:
             while thread.mode == "running" and (not thread.kick_wanted or self._safe_point(thread, task)):
                 goes_on = self._run(thread, task)
                 if not goes_on or self._ticked or self.events.work:
                     break
         finally:
+            self.turn = None, 0
             used = time.monotonic_ns() - now
             thread.cpu_ns += used
             thread.process.cpu_ns += used

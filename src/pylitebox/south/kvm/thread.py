@@ -150,7 +150,11 @@ class KvmThread:
         return self.registers()[G_RSP]
 
     def cpu_time(self, *, alone: bool = False) -> int:
-        return self.cpu_ns if alone else self.process.cpu_ns
+        used = self.cpu_ns if alone else self.process.cpu_ns
+        running, since = self.platform.turn
+        if running is self or (running is not None and running.process is self.process and not alone):
+            used += self.platform.monotonic_ns() - since
+        return used
 
     def usage(self, *, alone: bool = False) -> Usage:
         faults = self.faults if alone else self.process.faults
