@@ -31,10 +31,7 @@ from pylitebox.south.kvm import trampoline as tr
 from pylitebox.south.kvm.extended import ExtendedState, raised
 from pylitebox.south.kvm.host import TICK_SIGNAL, HypervisorError, Vm
 from pylitebox.south.kvm.machine import (
-    G_CR2,
-    G_ERR,
     G_RIP,
-    G_TRAPNO,
     SYSCALL,
     USER_END,
     Broken,
@@ -62,6 +59,7 @@ _PATIENCE = 16
 _LOOK_NS = 1_000_000
 #: Pages that are made at a time where a guest writes to new memory: a fault costs more than they do.
 _AHEAD = 8
+_SLICE_NS = 9_000_000
 #: What a signal frame takes beside the extended state, alignment included (AT_MINSIGSTKSZ).
 _FRAME_ROOM = 768
 _MASK = (1 << 64) - 1
@@ -106,6 +104,9 @@ class KvmPlatform:
             self._peek.register(fd, select.POLLIN)
         self._looked = 0  # when descriptors were looked at, monotonic ns
         self._last: KvmThread | None = None  # whose turn it was
+        self._began = 0  # when its slice did, monotonic ns
+        self._ticked = False
+        self.turn: tuple[KvmThread | None, int] = (None, 0)  # who runs, and since when
         self._patience = _PATIENCE
 
     def _make(self, size: int) -> None:
@@ -243,9 +244,17 @@ class KvmPlatform:
 
     def _interrupting(self) -> bool:
         """A tick: whether anybody but the thread that runs has something to do."""
-        if self._ready or self.events.work or self._peek.poll(0):
+        now = time.monotonic_ns()
+        if self._deadline is not None and now >= self._deadline:
             return True
-        return self._deadline is not None and time.monotonic_ns() >= self._deadline
+        return bool((self._ready and self._slice_is_over(now)) or self.events.work or self._peek.poll(0))
+
+    def _slice_is_over(self, now: int) -> bool:
+        return now - self._began >= _SLICE_NS
+
+    def begin_slice(self) -> None:
+        """Who has cloned goes on first, as programs on Linux find it: that took a good part of its slice."""
+        self._began = time.monotonic_ns()
 
     # -- a turn -----------------------------------------------------------------------------------------------
 
@@ -259,14 +268,16 @@ class KvmPlatform:
             thread.fresh = False
             self.events.started(task)
         if self._last is not thread:
-            self._last, self._patience = thread, _PATIENCE
-        goes_on = True
+            self._last, self._patience, self._began = thread, _PATIENCE, now
+        goes_on, self._ticked = True, False
+        self.turn = thread, now
         try:
             while thread.mode == "running" and (not thread.kick_wanted or self._safe_point(thread, task)):
                 goes_on = self._run(thread, task)
-                if not goes_on or self.events.work:
+                if not goes_on or self._ticked or self.events.work:
                     break
         finally:
+            self.turn = None, 0
             used = time.monotonic_ns() - now
             thread.cpu_ns += used
             thread.process.cpu_ns += used
@@ -300,7 +311,8 @@ class KvmPlatform:
         if event == tr.PAGE_FAULT:
             return self._page_fault(thread, task)
         if event == tr.TICK:
-            return False
+            self._ticked = True
+            return not self._slice_is_over(time.monotonic_ns())
         simd = event == faults.SIMD_ERROR
         pending = raised(self.cpu.extended(), simd=simd) if simd or event == faults.FPU_ERROR else 0
         return self._fault(thread, task, faults.exception(event, machine.fetch()[G_RIP], pending, machine.error))
@@ -369,10 +381,8 @@ class KvmPlatform:
         return True
 
     def _fault(self, thread: KvmThread, task: Task, trap: faults.Trap) -> bool:
+        thread.trap = trap.error, trap.number, 0, trap.address if trap.number == faults.PAGE_FAULT else thread.trap[3]
         context = self._context(thread)
-        context.gregs[G_TRAPNO], context.gregs[G_ERR] = trap.number, trap.error
-        if trap.number == faults.PAGE_FAULT:
-            context.gregs[G_CR2] = trap.address
         return self._settle(thread, context, self.events.fault(task, context, trap.signo, trap.siginfo()))
 
     def _page_fault(self, thread: KvmThread, task: Task) -> bool:

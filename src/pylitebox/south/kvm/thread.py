@@ -14,7 +14,7 @@ from pylitebox.abi.mman import PAGE_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.kernel.platform import Area, Limit, Map, Unmap, Usage
 from pylitebox.south.kvm.host import XSAVE_SIZE
-from pylitebox.south.kvm.machine import G_EFLAGS, G_RAX, G_RIP, G_RSP, WORDS
+from pylitebox.south.kvm.machine import G_EFLAGS, G_ERR, G_RAX, G_RIP, G_RSP, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,8 @@ class KvmThread:
 
     __slots__ = (
         "_bases", "args", "blocked", "cpu_ns", "extended", "faults", "fresh", "gregs", "held", "kick_wanted", "mode",
-        "number", "platform", "process", "space", "task", "vforked",
+        "number", "platform", "process", "space", "task", "trap",
+        "vforked",
     )  # fmt: skip
 
     def __init__(self, platform: KvmPlatform, process: KvmProcess, space: PagedSpace) -> None:
@@ -63,6 +64,7 @@ class KvmThread:
         self.fresh = False  # cloned, and not yet told
         self.vforked = 0  # the child that the call in progress made by vfork
         self.cpu_ns = self.faults = 0
+        self.trap = (0, 0, 0, 0)  # what signal frames say of the last fault: err, trapno, oldmask, cr2
         # the call it is in
         self.number = 0
         self.args: tuple[int, ...] = ()
@@ -111,6 +113,7 @@ class KvmThread:
         child.thread, child.memory = thread, thread.memory
         thread.fresh = True
         platform.enqueue(thread)
+        platform.begin_slice()
         if flags & CLONE_VFORK:
             self.vforked = child.tid
         return child.tid
@@ -147,7 +150,11 @@ class KvmThread:
         return self.registers()[G_RSP]
 
     def cpu_time(self, *, alone: bool = False) -> int:
-        return self.cpu_ns if alone else self.process.cpu_ns
+        used = self.cpu_ns if alone else self.process.cpu_ns
+        running, since = self.platform.turn
+        if running is self or (running is not None and running.process is self.process and not alone):
+            used += self.platform.monotonic_ns() - since
+        return used
 
     def usage(self, *, alone: bool = False) -> Usage:
         faults = self.faults if alone else self.process.faults
@@ -230,7 +237,7 @@ class KvmContext:
 
     def __init__(self, thread: KvmThread) -> None:
         self._thread = thread
-        self.gregs = list(thread.gregs)
+        self.gregs = [*thread.gregs[:G_ERR], *thread.trap]
         self._image: bytearray | None = None
 
     def fpstate(self) -> bytes:
