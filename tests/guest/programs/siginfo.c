@@ -87,9 +87,9 @@ static void sources(void) {
            info.si_overrun > 30 && info.si_overrun < 500 ? "many" : "wrong", timer_getoverrun(timer) > 30 ? "many" : "wrong");
     timer_delete(timer);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
+    count = 0;
     pid_t pid = fork();
     if (!pid) { kill(getppid(), SIGUSR1); _exit(0); }
-    count = 0;
     while (!count) nap(1);
     printf("from a child: code %d pid %d\n", seen.si_code, seen.si_pid == pid);
     waitpid(pid, NULL, 0);
