@@ -436,12 +436,13 @@ def _receive(
     peek = bool(flags & so.MSG_PEEK)
     stream = file.kind == so.SOCK_STREAM
     done = 0
-    all_of_it = bool(flags & so.MSG_WAITALL) and stream and not peek
+    all_of_it = bool(flags & so.MSG_WAITALL) and stream and not peek  # but not beyond bytes that carry descriptors
 
     def attempt() -> int:
         nonlocal done
         while True:
             received = file.receive(min(want - done, CHUNK) if stream else want, peek=peek)
+            carried = bool(received.files)
             try:
                 if received.data:
                     scatter(task.memory, vector, done, received.data)
@@ -455,7 +456,7 @@ def _receive(
             if not stream and flags & so.MSG_TRUNC:
                 return received.size
             done += len(received.data)
-            if not all_of_it or not received.data or done == want:
+            if not all_of_it or carried or not received.data or done == want:
                 return done
 
     nonblocking = file.nonblocking or bool(flags & so.MSG_DONTWAIT)
