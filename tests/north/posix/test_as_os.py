@@ -693,7 +693,7 @@ def permissions(o, a: Recorder):
 def ids(o, a: Recorder):
     a(lambda: (o.getuid(), o.geteuid(), o.getgid(), o.getegid(), o.getresuid(), o.getresgid()))
     a(lambda: o.getpgid(0) == o.getpgrp() == o.getpgid(o.getpid()))
-    a(lambda: o.getsid(0) > 0)
+    a(lambda: o.getsid(0) == o.getsid(o.getpid()))
     a(lambda: o.getppid() < o.getpid())
     a(lambda: [type(x) for x in o.uname()])
     a(lambda: (len(o.urandom(33)), len(o.getrandom(5))))

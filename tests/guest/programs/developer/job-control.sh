@@ -8,7 +8,7 @@ kill -STOP %1; sleep 0.1; jobs | awk '{print $1, $2}'
 bg %1 > /dev/null 2>&1; jobs %1 | awk '{print $1, $2}'
 kill %1; wait %1; echo $?
 kill -TERM %2; wait %2; echo $?
-(trap 'echo got usr1; exit 4' USR1; while :; do sleep 0.02; done) & sleep 0.1; kill -USR1 %%; wait $!; echo $?
+(trap 'echo got usr1; exit 4' USR1; while :; do sleep 0.02; done) & sleep 0.1; kill -USR1 $!; wait $!; echo $?
 sh -c 'kill -STOP $$; echo continued' & sleep 0.2; jobs | awk '{print $2}'; fg %% > /dev/null; echo $?
 sleep 0.1 & fg; echo $?
 disown -a; jobs; sleep 100 & disown; kill $!
