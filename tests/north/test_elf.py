@@ -86,7 +86,7 @@ def test_programs_of_this_machine(path: Path) -> None:
             offset, size = program.interp
             assert elf.interpreter_name(data[offset : offset + size], size) == interpreters[0]
         for phdr in oracle.iter_segments("PT_PHDR"):
-            assert program.phdr_address() == phdr.header.p_vaddr
+            assert program.phdr_address == phdr.header.p_vaddr
         stacks = [s.header.p_flags for s in oracle.iter_segments("PT_GNU_STACK")]
         assert program.exec_stack == any(flags & PF_X for flags in stacks)
 
@@ -174,8 +174,8 @@ def test_the_last_gnu_stack_counts() -> None:
 
 
 def test_the_program_headers_are_where_a_segment_holds_them() -> None:
-    assert parse(ElfFile([Phdr()]).pack()).phdr_address() == TEXT + 64
-    assert parse(ElfFile([Phdr(offset=0x1000)]).pack()).phdr_address() == 0
+    assert parse(ElfFile([Phdr()]).pack()).phdr_address == TEXT + 64
+    assert parse(ElfFile([Phdr(offset=0x1000)]).pack()).phdr_address == 0
 
 
 def test_alignment_is_the_largest_power_of_two() -> None:

@@ -16,6 +16,7 @@ from pylitebox.kernel.fs.content import Budget
 if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.file import File
+    from pylitebox.kernel.platform import GuestThread
 
 #: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open): poll(2) of so many takes milliseconds.
 NR_OPEN = 1 << 16
@@ -24,7 +25,7 @@ NR_OPEN = 1 << 16
 class FileTable:
     """Descriptor numbers to files. ``limit`` is RLIMIT_NOFILE's soft value, ``budget`` the sandbox's."""
 
-    __slots__ = ("_free_hint", "budget", "cloexec", "files", "limit", "users")
+    __slots__ = ("_free_hint", "budget", "cloexec", "files", "lent", "limit", "users")
 
     def __init__(self, limit: int = 1024, budget: Budget | None = None) -> None:
         self.files: dict[int, File] = {}
@@ -32,6 +33,7 @@ class FileTable:
         self.cloexec: set[int] = set()
         self.limit = limit
         self.users = 1  # processes that share the table
+        self.lent: tuple[int, GuestThread] | None = None  # a descriptor that the platform maps without asking
         self._free_hint = 0  # every number below it is taken
 
     def get(self, fd: int) -> File:
@@ -87,6 +89,9 @@ class FileTable:
         if file is None:
             raise KernelError(E.EBADF)
         self.budget.used -= 1
+        if self.lent is not None and self.lent[0] == fd:
+            self.lent[1].recall()
+            self.lent = None
         self.cloexec.discard(fd)
         if fd < self._free_hint:
             self._free_hint = fd

@@ -18,7 +18,7 @@ from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
 from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
 from pylitebox.kernel.stops import release
-from pylitebox.kernel.usage import plus, used
+from pylitebox.kernel.usage import plus
 
 if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
@@ -85,7 +85,7 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
     was_stopped, process.state = process.state == "stopped", "zombie"
     kernel.stopped.discard(process)
     process.status = status
-    process.used = used(process)
+    process.used = kernel.sizes.used_until_exit(process)
     release(process)
     thread: GuestThread | None = None
     tasks = list(process.tasks.values())

@@ -19,6 +19,7 @@ from pylitebox.kernel.futex import Futexes
 from pylitebox.kernel.memory.sources import Sources
 from pylitebox.kernel.net.unix import UnixState
 from pylitebox.kernel.timers import Timers
+from pylitebox.kernel.usage import Sizes
 from pylitebox.kernel.wait import Scheduler
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Kernel:
         self.domainname = b"(none)"
         self.limits = limits or Limits()
         self.counters = Counters()
+        self.sizes = Sizes()  # of programs that ended at once
         self.timers = Timers()
         self.scheduler = Scheduler(self.timers, self.finish)
         self.processes: dict[int, Process] = {}  # by pid, zombies included

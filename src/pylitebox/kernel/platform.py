@@ -223,6 +223,10 @@ class GuestThread(Protocol):
         kernel finishes it, perhaps after further changes. What is told is the guest's word on the native platform."""
         ...
 
+    def recall(self) -> None:
+        """The descriptor that the last ``Map.lend`` named is another file's from now on, or nobody's."""
+        ...
+
     def action_changed(self, signo: int, action: bytes) -> None:
         """The process's disposition of ``signo`` is now ``action`` (a packed struct kernel_sigaction). A platform
         may answer the guest's queries from what it was told; a fresh process starts with all zero."""
@@ -275,12 +279,24 @@ class ManagedThread(GuestThread, Protocol):
 
 
 class Map:
-    """Map ``source`` as mmap(2) does; ``write`` says whether the mapping may reach the file."""
+    """Map ``source`` as mmap(2) does; ``write`` says whether the mapping may reach the file.
 
-    __slots__ = ("address", "flags", "offset", "prot", "size", "source", "write")
+    ``lend``: the guest's descriptor of a source that never changes. The platform may map it privately once more when
+    the guest asks for that, without asking us, until :meth:`GuestThread.recall` or the thread's next clone."""
+
+    __slots__ = ("address", "flags", "lend", "offset", "prot", "size", "source", "write")
 
     def __init__(
-        self, source: MapSource, address: int, size: int, prot: int, flags: int, offset: int = 0, *, write: bool
+        self,
+        source: MapSource,
+        address: int,
+        size: int,
+        prot: int,
+        flags: int,
+        offset: int = 0,
+        *,
+        write: bool,
+        lend: int | None = None,
     ) -> None:
         self.source = source
         self.address = address
@@ -289,6 +305,7 @@ class Map:
         self.flags = flags
         self.offset = offset
         self.write = write
+        self.lend = lend
 
 
 class Unmap:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
 from pylitebox.kernel.platform import NO_MEMORY, NOTHING
+from pylitebox.kernel.signal_state import Actions, PendingSignals
 from pylitebox.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pylitebox.kernel.kernel import Kernel
     from pylitebox.kernel.memory.space import Space
     from pylitebox.kernel.platform import GuestThread, Memory
-    from pylitebox.kernel.signals import Actions, PendingSignals
     from pylitebox.kernel.stops import Sleepers
     from pylitebox.kernel.timers import Timer
     from pylitebox.kernel.tty.terminal import Terminal
@@ -143,8 +143,6 @@ class Task:
     )
 
     def __init__(self, kernel: Kernel, tid: int, process: Process, cred: Credentials) -> None:
-        from pylitebox.kernel.signals import PendingSignals
-
         self.kernel = kernel
         self.tid = tid
         self.process = process
@@ -258,8 +256,6 @@ class Process:
     )
 
     def __init__(self, kernel: Kernel, pid: int, parent: Process | None, files: FileTable, fs: FsContext) -> None:
-        from pylitebox.kernel.signals import Actions, PendingSignals
-
         self.kernel = kernel
         self.pid = pid
         self.parent = parent

@@ -23,6 +23,7 @@ from weakref import ref
 from pylitebox.abi import errno as E
 from pylitebox.abi.stat import S_IFDIR, S_IFMT, S_IFREG
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.fs.opened import DirectoryFile, RegularFile
 
 if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
@@ -232,8 +233,6 @@ class Inode:
 
     def open(self, flags: int, location: Location) -> File:
         """A new open file description. Access was checked; O_TRUNC is done by the caller."""
-        from pylitebox.kernel.fs.opened import DirectoryFile, RegularFile
-
         kind = self.mode & S_IFMT
         if kind == S_IFDIR:
             return DirectoryFile(self, flags, location)

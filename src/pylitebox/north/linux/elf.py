@@ -17,6 +17,7 @@ Missing: PT_GNU_PROPERTY (no CET), ELF-32 (i386, x32).
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pylitebox.abi import errno as E
@@ -83,32 +84,40 @@ class Segment(NamedTuple):
         return prot
 
 
-class Elf(NamedTuple):
-    """A parsed file. ``interp`` is (offset, size) of the interpreter's name; ``exec_stack``: PT_GNU_STACK wants it."""
+class Part(NamedTuple):
+    """What a segment makes of an address space, before relocation: pages of the file, pages of zeros (``offset`` None),
+    or, with ``prot`` None, bytes to clear behind what page ``offset`` of the file gave."""
 
-    header: Header
-    segments: list[Segment]
-    interp: tuple[int, int] | None
-    exec_stack: bool
+    address: int
+    size: int
+    prot: int | None
+    offset: int | None
 
-    @property
-    def span(self) -> tuple[int, int]:
-        """From the first page to the last byte of all segments, before relocation (total_mapping_size)."""
-        low = min(page_down(s.vaddr) for s in self.segments)
-        return low, max(s.vaddr + s.memsz for s in self.segments)
 
-    @property
-    def alignment(self) -> int:
-        """The largest p_align that is a power of two, at least a page (maximum_alignment)."""
-        return max(PAGE_SIZE, *(s.align for s in self.segments if s.align & (s.align - 1) == 0), 0)
+class Elf:
+    """A parsed file, and what follows from it for every process that loads it. Addresses are before relocation.
 
-    def phdr_address(self) -> int:
-        """Where the program headers are in memory, before relocation; 0 if in no segment. The last one counts."""
-        address = 0
-        for s in self.segments:
-            if s.offset <= self.header.phoff < s.offset + s.filesz:
-                address = self.header.phoff - s.offset + s.vaddr
-        return address
+    ``interp`` is (offset, size) of the interpreter's name; ``exec_stack``: PT_GNU_STACK wants it. ``span``: from the
+    first page to the last byte of all segments (total_mapping_size). ``alignment``: the largest p_align that is a power
+    of two, at least a page (maximum_alignment). ``phdr_address``: where the program headers are in memory; 0 if in no
+    segment; the last one counts. ``parts``: what to map and clear, in the order in which Linux does it (elf_load)."""
+
+    __slots__ = ("alignment", "exec_stack", "header", "interp", "parts", "phdr_address", "segments", "span")
+
+    def __init__(
+        self, header: Header, segments: list[Segment], interp: tuple[int, int] | None, *, exec_stack: bool
+    ) -> None:
+        self.header = header
+        self.segments = segments
+        self.interp = interp
+        self.exec_stack = exec_stack
+        self.span = min(page_down(s.vaddr) for s in segments), max(s.vaddr + s.memsz for s in segments)
+        self.alignment = max(PAGE_SIZE, *(s.align for s in segments if s.align & (s.align - 1) == 0), 0)
+        self.phdr_address = 0
+        for s in segments:
+            if s.offset <= header.phoff < s.offset + s.filesz:
+                self.phdr_address = header.phoff - s.offset + s.vaddr
+        self.parts = [part for s in segments if s.memsz for part in _parts(s)]
 
 
 def parse_header(head: bytes, *, machine: int = EM_X86_64) -> Header:
@@ -146,7 +155,7 @@ def parse(header: Header, table: bytes) -> Elf:
             exec_stack = bool(flags & PF_X)
     if not segments:
         raise KernelError(E.EINVAL)
-    return Elf(header, segments, interp, exec_stack)
+    return Elf(header, segments, interp, exec_stack=exec_stack)
 
 
 def interpreter_name(raw: bytes, size: int) -> bytes:
@@ -166,6 +175,20 @@ def _check(s: Segment) -> None:
         raise KernelError(E.EINVAL)
 
 
+def _parts(s: Segment) -> Iterator[Part]:
+    """What one segment wants mapped and cleared."""
+    file_end, first = s.vaddr + s.filesz, page_down(s.vaddr)
+    bss = page_up(file_end) if s.filesz else first
+    if s.filesz:
+        yield Part(first, bss - first, s.prot, page_down(s.offset))
+    if s.memsz > s.filesz:
+        # Linux clears to the end of the last page, and gives up silently where the segment is not writable.
+        if bss > file_end and s.prot & PROT_WRITE:
+            yield Part(file_end, bss - file_end, None, page_down(s.offset + s.filesz))
+        if (end := page_up(s.vaddr + s.memsz)) > bss:
+            yield Part(bss, end - bss, PROT_READ | PROT_WRITE | (s.prot & PROT_EXEC), None)
+
+
 class Loader:
     """Collects the mappings of a program and its interpreter, in the order in which Linux makes them."""
 
@@ -176,31 +199,20 @@ class Loader:
 
     def add(self, elf: Elf, source: MapSource, size: int, bias: int) -> None:
         """Map all segments of a file of ``size`` bytes, ``bias`` above their addresses (elf_load); EINVAL, ENOMEM."""
-        for s in elf.segments:
-            if not s.memsz:
-                continue
-            start = s.vaddr + bias
-            if page_down(start) < MMAP_MIN_ADDR or start + s.memsz > TASK_SIZE:
+        mappings, zero = self.mappings, self.zero
+        for address, length, prot, offset in elf.parts:
+            start = address + bias
+            if start < MMAP_MIN_ADDR or start + length > TASK_SIZE:
                 raise KernelError(E.ENOMEM)
-            file_end = start + s.filesz
-            if s.filesz:
-                offset = page_down(s.offset)
-                self._map(Mapping(page_down(start), page_up(file_end) - page_down(start), s.prot, source, offset))
-            if s.memsz > s.filesz:
-                bss = page_up(file_end) if s.filesz else page_down(start)
-                # Linux clears to the end of the last page, and gives up silently where the segment is not writable.
-                if bss > file_end and s.prot & PROT_WRITE:
-                    if page_down(s.offset + s.filesz) >= size:
-                        raise KernelError(E.EINVAL)  # the file has no such page: Linux would fault on it
-                    insort(self.zero, (file_end, bss - file_end))
-                if (end := page_up(start + s.memsz)) > bss:
-                    self._map(Mapping(bss, end - bss, PROT_READ | PROT_WRITE | (s.prot & PROT_EXEC)))
-
-    def _map(self, mapping: Mapping) -> None:
-        """Add a mapping. A range to clear lies within one page: what a later mapping covers need not be cleared."""
-        first = bisect_left(self.zero, (mapping.address, 0))
-        del self.zero[first : bisect_left(self.zero, (mapping.address + mapping.size, 0))]
-        self.mappings.append(mapping)
+            if prot is None:
+                if offset is not None and offset >= size:
+                    raise KernelError(E.EINVAL)  # the file has no such page: Linux would fault on it
+                insort(zero, (start, length))
+                continue
+            if zero:
+                # A range to clear lies within one page: what a later mapping covers need not be cleared.
+                del zero[bisect_left(zero, (start, 0)) : bisect_left(zero, (start + length, 0))]
+            mappings.append(Mapping(start, length, prot, None if offset is None else source, offset or 0))
 
     def overlaps(self, start: int, end: int) -> bool:
         """Whether any mapping touches start..end."""

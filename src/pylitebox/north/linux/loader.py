@@ -266,14 +266,17 @@ class _Space:
         self.bias = 0
         self.entry = 0
         self.interpreter_base = 0
-        self._entropy = b""
+        self._entropy = self.platform.random(96)  # for all places: one question is cheaper than five
 
     def random(self, room: int) -> int:
         """A random multiple of the page size below ``room``."""
-        if len(self._entropy) < 8:
-            self._entropy = self.platform.random(64)  # for all places: one question is cheaper than five
-        chosen, self._entropy = self._entropy[:8], self._entropy[8:]
-        return int.from_bytes(chosen, "little") % max(room // PAGE_SIZE, 1) * PAGE_SIZE
+        return int.from_bytes(self.take(8), "little") % max(room // PAGE_SIZE, 1) * PAGE_SIZE
+
+    def take(self, size: int) -> bytes:
+        if len(self._entropy) < size:
+            self._entropy = self.platform.random(96)
+        chosen, self._entropy = self._entropy[:size], self._entropy[size:]
+        return chosen
 
     def pick(self, base: int, room: int, size: int, alignment: int = PAGE_SIZE) -> int:
         """A random free place of ``size`` bytes within ``room`` bytes from ``base`` on; ENOMEM."""
@@ -290,7 +293,7 @@ class _Space:
         return all(end <= low or high <= start for low, high in self.platform.reserved)
 
     def add(self, file: elf.Elf, executable: Executable, bias: int) -> Waiting[None]:
-        if not all(self.not_reserved(s.vaddr + bias, s.vaddr + s.memsz + bias) for s in file.segments):
+        if not all(self.not_reserved(low + bias, low + size + bias) for low, size, _, _ in file.parts):
             raise KernelError(E.ENOMEM)
         source = yield from executable.map_source()
         self.sources.append(source)
@@ -326,7 +329,7 @@ class _Space:
         size = page_up(max(min(stack_limit, _MAX_STACK), strings + stack.ARG_MAX))
         bottom = self.pick(_STACK_BASE, _ROOM, size)
         top = bottom + size
-        initial = stack.build(top, argv, environ, filename, self.auxv(cred), self.platform.random(18))
+        initial = stack.build(top, argv, environ, filename, self.auxv(cred), self.take(18))
         prot = PROT_READ | PROT_WRITE | (PROT_EXEC if self.program.exec_stack else 0)
         return Image(
             [*self.loader.mappings, Mapping(bottom, size, prot)],
@@ -360,7 +363,7 @@ class _Space:
             *self.platform.auxv().items(),
             (at.AT_PAGESZ, PAGE_SIZE),
             (at.AT_CLKTCK, _CLOCK_TICKS),
-            (at.AT_PHDR, (self.program.phdr_address() + self.bias) % (1 << 64)),
+            (at.AT_PHDR, (self.program.phdr_address + self.bias) % (1 << 64)),
             (at.AT_PHENT, PHDR.size),
             (at.AT_PHNUM, header.phnum),
             (at.AT_BASE, self.interpreter_base),

@@ -46,7 +46,22 @@ def mmap(task: Task, address: Address, length: Size, prot: Prot, flags: MapFlags
     if flags & mm.MAP_ANONYMOUS:
         raise KernelError(E.ENOSYS)
     file, write = file_to_map(task, address, length, prot, flags, fd, offset)
-    return patiently(file, lambda: _map(task, file, (address, length, prot, flags, offset), write=write))
+    lend = fd if flags & mm.MAP_TYPE == mm.MAP_PRIVATE and _lendable(task, file) else None
+    return patiently(file, lambda: _map(task, file, (address, length, prot, flags, offset), write=write, lend=lend))
+
+
+def _lendable(task: Task, file: File) -> bool:
+    """Whether every further private mapping of the descriptor would be granted, and of the same bytes: then the
+    platform may make them without asking, as a loader maps a library part by part. Only for a process of one thread,
+    whose descriptors are nobody else's."""
+    location = file.location
+    return (
+        location is not None
+        and not location.mount.flags & MS_NOEXEC
+        and location.inode.version() is not None
+        and task.files.users == 1
+        and len(task.process.tasks) == 1
+    )
 
 
 def file_to_map(
@@ -77,14 +92,19 @@ def file_to_map(
     return file, shared and file.writable and not sealed
 
 
-def _map(task: Task, file: File, call: tuple[int, int, int, int, int], *, write: bool) -> int | None:
+def _map(
+    task: Task, file: File, call: tuple[int, int, int, int, int], *, write: bool, lend: int | None
+) -> int | None:
     source = file.map_source()
     try:
         if task.thread is None:
             raise KernelError(E.ENOMEM)
         if file.location is not None:
             task.kernel.mapped_files.note(source.key(), file.location)
-        return task.thread.change_memory(Map(source, *call, write=write))
+        result = task.thread.change_memory(Map(source, *call, write=write, lend=lend))
+        if lend is not None:
+            task.files.lent = (lend, task.thread)
+        return result
     finally:
         source.close()
 

@@ -29,7 +29,8 @@ PLAN_SPACE = 0x1F00
 
 BLOCK_SIZE = 0x8000
 #: struct block: tid, clone_flags, spare, actions, mask; then its own struct actions, which starts with attention, and a
-#: host call to be made: its number, four arguments, whether the outcome is asked for, the sixth argument.
+#: host call to be made: its number, four arguments, whether the outcome is asked for and twice what lent becomes, the
+#: sixth argument.
 WORD = struct.Struct("<Q")
 BLOCK_HEAD = struct.Struct("<QQ")
 BLOCK_SPARE = 16
@@ -41,6 +42,8 @@ CALL = struct.Struct("<7Q")
 #: Behind it: the struct rlimit64 of such a call.
 BLOCK_LIMIT = BLOCK_CALL + CALL.size
 LIMIT = struct.Struct("<QQ")
+#: Behind that: the guest's descriptor, plus one, that may be mapped without a question; 0: none.
+BLOCK_LENT = BLOCK_LIMIT + LIMIT.size
 #: struct space: the break, where it starts, how far it may go.
 SPACE_LIMIT = 16
 

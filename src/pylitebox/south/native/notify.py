@@ -13,7 +13,6 @@ _ID_VALID = 0x40082102
 _ADDFD = 0x40182103
 _SET_FLAGS = 0x40082104
 _FLAG_CONTINUE = 1
-_ADDFD_FLAG_SEND = 2
 _FD_SYNC_WAKE_UP = 1
 _O_CLOEXEC = 0o2000000
 
@@ -92,13 +91,18 @@ class Listener:
             return False
         return True
 
-    def inject(self, ident: int, fd: int, *, answer: bool = False) -> int:
-        """Copy a descriptor into the caller's table; with ``answer`` its number is also the call's result.
+    def inject(self, ident: int, fd: int) -> int:
+        """Copy a descriptor into the caller's table; its number there.
 
-        Raises KernelError(EMFILE) when the host refuses: the call must then be denied."""
-        _ADD.pack_into(self._add, 0, ident, _ADDFD_FLAG_SEND if answer else 0, fd, 0, _O_CLOEXEC)
-        try:
-            number: int = _ioctl(self.fd, _ADDFD, self._add)
-        except OSError as error:
-            raise KernelError(E.EMFILE) from error
-        return number
+        Raises KernelError(EMFILE) when the host refuses: the call must then be denied. The host's flag that makes the
+        number the answer as well would save a hand-over, but loses the descriptor if a stop or a freezer interrupts us:
+        the caller goes on with 0 then."""
+        _ADD.pack_into(self._add, 0, ident, 0, fd, 0, _O_CLOEXEC)
+        while True:
+            try:
+                number: int = _ioctl(self.fd, _ADDFD, self._add)
+            except InterruptedError:
+                continue
+            except OSError as error:
+                raise KernelError(E.EMFILE) from error
+            return number

@@ -114,7 +114,7 @@ class NativePlatform:
             self._hard_limits[RLIMIT_AS] = address_space
         self._placement = Placement()
         self._urandom = urandom
-        self._local = local
+        self.local = local
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._threads: dict[int, NativeThread] = {}  # by host tid
@@ -175,7 +175,7 @@ class NativePlatform:
                     landlock=self._landlock,
                     namespaces=namespaces,
                     address_space=self._address_space,
-                    local=self._local,
+                    local=self.local,
                 )
             except NamespacesRefused:
                 if wanted is not None:

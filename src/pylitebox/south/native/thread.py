@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
     BLOCK_CALL,
+    BLOCK_LENT,
     BLOCK_LIMIT,
     BLOCK_MASK,
     BLOCK_SPARE,
@@ -115,6 +117,7 @@ class NativeThread:
         "process",
         "request",
         "task",
+        "told",
     )
 
     def __init__(self, platform: NativePlatform, process: NativeProcess | None) -> None:
@@ -139,6 +142,7 @@ class NativeThread:
         self.native_flags = 0
         self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
         self.loading: tuple[Image, list[tuple[int, ...]]] | None = None
+        self.told: list[tuple[int, bytes]] = []  # of an empty process: dispositions to be written with its program
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -183,10 +187,11 @@ class NativeThread:
         report, listener = done is not None, self.platform.listener
         if isinstance(change, Map):
             fd = change.source.descriptor(write=change.write)  # type: ignore[attr-defined]
+            keep = change.lend + 1 if change.lend is not None and self.platform.local else 0
             where = (change.address, change.size, change.prot, change.flags)
-            call = CALL.pack(_NR_MMAP, *where, report, change.offset)
+            call = CALL.pack(_NR_MMAP, *where, report | keep << 1, change.offset)
             self.memory.poke(self.block + BLOCK_CALL, call)
-            listener.inject(self.ident, fd, answer=True)
+            listener.send(self.ident, listener.inject(self.ident, fd))
         elif isinstance(change, Limit):
             limit = self.block + BLOCK_LIMIT
             self.memory.poke(self.platform.plan + PLAN_SPACE + SPACE_LIMIT, WORD.pack(change.heap))
@@ -204,9 +209,21 @@ class NativeThread:
             self.kick()
         return None
 
+    def recall(self) -> None:
+        process = self.process
+        if process is not None and not process.dead:
+            try:
+                self.memory.poke(self.block + BLOCK_LENT, WORD.pack(0))
+            except KernelError:
+                pass
+
     def action_changed(self, signo: int, action: bytes) -> None:
         process = self.process
-        if process is not None and not process.dead and 1 <= signo <= 64:
+        if process is None or process.dead or not 1 <= signo <= 64:
+            return
+        if self.plan[0] and self.known_mask is not None:  # an empty process: it is told with its program
+            self.told.append((process.actions + ACTION_SIZE * signo, action))
+        else:
             process.memory.poke(process.actions + ACTION_SIZE * signo, action)
 
     # -- what the stub answers itself -------------------------------------------------------------------------
@@ -304,7 +321,8 @@ class NativeThread:
             steps.append((_NR_MMAP, image.brk, image.brk_size, PROT_READ | PROT_WRITE, _MAP_FIXED_ANONYMOUS, _NO_FD, 0))
         steps += [(_NR_CLOSE, fd) for fd in injected.values()]
         steps += [(STEP_ZERO, address, size) for address, size in image.zero]
-        self.loading = (image, steps)
+        self.loading = (image._replace(data=[*image.data, *self.told]), steps)
+        self.told = []
         self.continue_loading()
 
     def _limit_steps(self, limits: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
@@ -452,7 +470,11 @@ def _lines(path: str) -> list[bytes]:
 
 
 def _packed(steps: list[tuple[int, ...]]) -> bytes:
-    return b"".join([STEP.pack(*step, *_PADDING[len(step) :]) for step in steps])
+    words: list[int] = []
+    for step in steps:
+        words += step
+        words += _PADDING[len(step) :]
+    return struct.pack(f"<{len(words)}Q", *words)
 
 
 def action_table(block: int) -> int:

@@ -59,6 +59,7 @@ struct block {                // of a thread
     struct actions own;
     u64 call[7];              // a host call that the supervisor wants made, see memory_guest(); call[0] == 0: none
     u64 limit[2];             // what such a call of prlimit64 sets: soft, hard
+    u64 lent, lent_fd;        // a guest's descriptor plus one (0: none) that is mapped unasked, and the host's for it
 };
 
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
@@ -123,6 +124,13 @@ static void close_injected(void) {
         SYS(SYS_close, fd);
 }
 
+// What is lent is the thread's until the supervisor takes the guest's descriptor away, or another is lent.
+static void give_back(struct block *b) {
+    if (b->lent_fd)
+        SYS(SYS_close, b->lent_fd - 1);
+    b->lent = b->lent_fd = 0;
+}
+
 __attribute__((used, noreturn)) static void child_sharing_memory(void *ucontext) {
     struct block *b = block_of(ucontext);
     if (!(b->clone_flags & CLONE_THREAD)) {
@@ -161,6 +169,7 @@ static long clone_guest(ucontext_t *uc, long number) {
     if (flags & CLONE_THREAD && (native & 0xd0f00) != 0xd0f00)
         return -22;
     ucontext_t *frame = 0;
+    give_back(self); // what is lent is one thread's, and not its children's
     if (flags & CLONE_VM) {
         child = self->spare;
         self->spare = 0;
@@ -187,6 +196,7 @@ static long clone_guest(ucontext_t *uc, long number) {
     child->clone_flags = flags;
     if (child != self) {
         child->spare = 0;
+        child->lent = child->lent_fd = 0;
         child->mask = self->mask;
         child->actions = self->actions;
         if (!(flags & CLONE_SIGHAND)) {
@@ -286,7 +296,8 @@ static u64 brk_guest(ucontext_t *uc) {
 
 // mmap of a file, shmat, shmdt, prlimit64: host calls that only the thread itself can make, named by the supervisor one by one. The
 // answer to a request is the descriptor of a mapping, which is injected with exactly the access that the guest has; it
-// stands for the fifth argument, in whose place call[5] says whether the outcome is asked for.
+// stands for the fifth argument, in whose place call[5] says whether the outcome is asked for, and from bit 1 on under
+// which of the guest's descriptors (plus one) the same file may be mapped privately again.
 static long memory_guest(ucontext_t *uc) {
     struct block *b = block_of(uc);
     u64 *call = b->call;
@@ -296,11 +307,25 @@ static long memory_guest(ucontext_t *uc) {
         if (r < 0 || !call[0])
             return r;
         done = syscall6(call[0], call[1], call[2], call[3], call[4], r, call[6]);
-        if (call[0] == SYS_mmap)
-            SYS(SYS_close, r);
-        if (!call[5])
+        if (call[0] == SYS_mmap) {
+            if (call[5] >> 1) {
+                give_back(b);
+                b->lent = call[5] >> 1;
+                b->lent_fd = r + 1;
+            } else
+                SYS(SYS_close, r);
+        }
+        if (!(call[5] & 1))
             return done;
     }
+}
+
+static long mmap_guest(ucontext_t *uc) {
+    struct block *b = block_of(uc);
+    u64 flags = REG(R10), known = MAP_PRIVATE | MAP_FIXED | MAP_DENYWRITE | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_POPULATE;
+    if (b->lent && b->lent - 1 == (unsigned)REG(R8) && flags & MAP_PRIVATE && !(flags & ~known) && !(REG(RDX) & ~7ul))
+        return SYS(SYS_mmap, REG(RDI), REG(RSI), REG(RDX), flags, b->lent_fd - 1, REG(R9));
+    return memory_guest(uc);
 }
 
 static void handler(int signo, siginfo_t *info, void *context) {
@@ -329,6 +354,8 @@ static void handler(int signo, siginfo_t *info, void *context) {
         REG(RAX) = sigaction_guest(uc);
         return;
     case SYS_mmap:
+        REG(RAX) = mmap_guest(uc);
+        return;
     case SYS_shmat:
     case SYS_shmdt:
     case SYS_setrlimit:
