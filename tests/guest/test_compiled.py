@@ -11,7 +11,7 @@ GUEST = "/opt/programs"
 
 NAMES = [
     "signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue", "interrupts", "usage",
-    "siginfo", "terminals", "limits",
+    "siginfo", "terminals", "limits", "sites",
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ parked gives PARKED, and its result arrives in ``g.result`` once :meth:`Bench.ru
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pylitebox.abi import mman
 from pylitebox.abi.numbers import X86_64
 from pylitebox.abi.sched import CLONE_VM
@@ -27,6 +29,9 @@ from pylitebox.kernel.usage import Usage
 from pylitebox.north.linux.personality import Personality
 from pylitebox.south.mock.host import EPOCH_NS, MockBuffer
 from pylitebox.south.mock.memory import MockAddressSpace
+
+if TYPE_CHECKING:
+    from pylitebox.kernel.platform import Ids
 
 PARKED = None
 Argument = int | str | bytes | bytearray
@@ -79,6 +84,8 @@ class BenchThread:
         self.kicks = 0
         self.cpu = 0  # ns
         self.killed = False
+        self.ids: Ids | None = None
+        self.recalls = 0
 
     def complete(self, result: int) -> None:
         self.results.append(result)
@@ -98,6 +105,12 @@ class BenchThread:
 
     def exit(self) -> None:
         self.killed = True
+
+    def ids_changed(self, ids: Ids) -> None:
+        self.ids = ids
+
+    def recall(self) -> None:
+        self.recalls += 1
 
     def action_changed(self, signo: int, action: bytes) -> None:
         pass

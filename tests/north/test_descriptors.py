@@ -298,3 +298,19 @@ def test_close_range_unshares_a_shared_table(bench, threads):
     assert fd in shared.files
     assert fd not in g.task.files.files
     assert all(other.task.files is g.task.files for other in others)
+
+
+def test_a_lent_descriptor_is_recalled_once(bench):
+    g = bench.guest()
+    files, kept = g.task.files, make(g)
+    for leave in (lambda fd: g("close", fd), lambda fd: g("dup2", kept, fd), lambda fd: g("close_range", fd, fd, 0)):
+        fd, other = make(g), g("open", "f", fc.O_RDONLY, 0)
+        before = g.thread.recalls
+        files.lent = (fd, g.thread)
+        g("close", other)
+        assert g.thread.recalls == before
+        leave(fd)
+        assert (g.thread.recalls, files.lent) == (before + 1, None)
+        g("close", fd)
+        assert g.thread.recalls == before + 1
+    assert files.copy().lent is None

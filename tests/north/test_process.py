@@ -267,6 +267,22 @@ def test_a_child_that_died_before_it_started_is_killed(bench: Bench, guest: Gues
     assert late.killed
 
 
+def test_who_may_answer_for_ids_is_told_of_changes(bench: Bench, guest: Guest) -> None:
+    child = child_of(guest)
+    grandchild = child_of(child)
+    assert grandchild.thread.ids is None, "the platform gives a child its own"
+    child("exit_group", 0)
+    told = grandchild.thread.ids
+    assert told is not None
+    pid = grandchild.task.process.pid
+    users = [grandchild(f"get{name}") for name in ("uid", "euid", "gid", "egid")]
+    assert told == (pid, pid, grandchild("getppid"), *users)
+    assert told.ppid != child.task.process.pid
+    assert grandchild("setresgid", 5, 6, 7) == 0
+    assert grandchild("setresuid", 1, 2, 3) == 0
+    assert grandchild.thread.ids == (pid, pid, told.ppid, 1, 2, 5, 6)
+
+
 def test_vfork_parent_waits_for_the_end(bench: Bench, guest: Guest) -> None:
     tid = guest("vfork")
     assert tid is not None

@@ -162,6 +162,8 @@ def _orphan_children(process: Process) -> None:
     for child in children:
         assert reaper is not None
         child.parent = reaper
+        for task in child.tasks.values():
+            task.tell_ids()
         child.exit_signal = sg.SIGCHLD
         reaper.children[child.pid] = child
     for child in children:

@@ -169,6 +169,18 @@ class Usage(NamedTuple):
 NOTHING = Usage()
 
 
+class Ids(NamedTuple):
+    """What gettid(2), getpid(2), getppid(2), getuid(2), geteuid(2), getgid(2) and getegid(2) give in a thread."""
+
+    tid: int
+    pid: int
+    ppid: int
+    uid: int
+    euid: int
+    gid: int
+    egid: int
+
+
 class GuestThread(Protocol):
     """One guest thread, as the platform holds it.
 
@@ -221,6 +233,12 @@ class GuestThread(Protocol):
         Without ``done``, what the change gives (an address, 0 or a negative errno) is the call's result: returned here,
         or None if the platform finishes the call. With it, ``done`` is told, now or later, and the call goes on: the
         kernel finishes it, perhaps after further changes. What is told is the guest's word on the native platform."""
+        ...
+
+    def ids_changed(self, ids: Ids) -> None:
+        """The thread's ids are these from now on. A platform may answer the guest's questions from what it was told,
+        if it gives the child of a clone its own: its tid; unless it is a thread, the same pid, and its parent's pid
+        for ppid if CLONE_PARENT is not there."""
         ...
 
     def recall(self) -> None:

@@ -339,7 +339,8 @@ def commit_exec(
     task.altstack = (0, sg.SS_DISABLE, 0)
     task.saved_mask = task.interrupted = None
     task.set_child_tid = task.clear_child_tid = task.robust_list = 0
-    task.commit_creds(exec_credentials(task.cred)._replace())
+    task.files.note_opener(task.cred)
+    task.cred = exec_credentials(task.cred)
     task.name = process.name = name[:15]
     old_layout = process.layout
     process.exe, process.layout = exe, layout
@@ -356,6 +357,7 @@ def commit_exec(
     kernel.platform.bind(thread, task)
     task.thread, task.memory = thread, thread.memory
     task.blocked = blocked
+    task.tell_ids()
     task.kicked = process.attention = False
     if process.pending.mask or task.pending.mask:
         process.attention = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
-from pylitebox.kernel.platform import NO_MEMORY, NOTHING
+from pylitebox.kernel.platform import NO_MEMORY, NOTHING, Ids
 from pylitebox.kernel.signal_state import Actions, PendingSignals
 from pylitebox.kernel.wait import WaitQueue
 
@@ -197,6 +197,14 @@ class Task:
         """Take on other credentials; what is open was opened with the old ones."""
         self.files.note_opener(self.cred)
         self.cred = cred
+        self.tell_ids()
+
+    def tell_ids(self) -> None:
+        """The platform may know the thread's ids."""
+        if self.thread is not None:
+            process, cred = self.process, self.cred
+            ppid = process.parent.pid if process.parent is not None else 0
+            self.thread.ids_changed(Ids(self.tid, process.pid, ppid, cred.uid, cred.euid, cred.gid, cred.egid))
 
     def __repr__(self) -> str:
         return f"<Task {self.tid} of {self.process.pid} {self.name!r}>"

@@ -3,8 +3,8 @@
 A process's own sum counts the programs that it has left by execve(2); its children's grows when they are reaped.
 
 Missing: faults of a program that ran for less than a tick (10 ms), whose size may be that of an earlier run of the same
-program that took as long (:class:`Sizes`); blocks read and written, involuntary context switches (0). A thread's voluntary ones are its calls that had to wait; sleeps and futexes that the host runs are not
-among them.
+program that took as long (:class:`Sizes`); blocks read and written, involuntary context switches (0). A thread's
+voluntary ones are its calls that had to wait; sleeps and futexes that the host runs are not among them.
 """
 
 from __future__ import annotations

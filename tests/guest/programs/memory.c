@@ -12,6 +12,57 @@ static void fault(int signo, siginfo_t *i, void *context) {
         if (!sigsetjmp(back, 1)) printf("%s -> %d\n", #what, (int)(what)); \
     } while (0)
 
+// A file that is mapped again and again by one descriptor, while the descriptor comes to name another file.
+static const char *const texts[] = {"/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/Apache-2.0"};
+
+static unsigned sum_of(int fd, size_t size, int prot, int flags, off_t offset) {
+    unsigned char *at = mmap(NULL, size, prot, flags, fd, offset);
+    unsigned sum = 0;
+    if (at == MAP_FAILED) return -errno;
+    for (size_t i = 0; i < size; i++) sum = sum * 31 + at[i];
+    munmap(at, size);
+    return sum;
+}
+
+static void *sum_in_thread(void *fd) { return (void *)(long)sum_of(*(int *)fd, 4096, PROT_READ, MAP_PRIVATE, 0); }
+
+static void mapped_again(void) {
+    int fd = open(texts[0], O_RDONLY), other = open(texts[1], O_RDONLY);
+    for (int i = 0; i < 3; i++) SHOW(sum_of(fd, 4096, PROT_READ | (i ? PROT_WRITE : 0), MAP_PRIVATE, i * 4096));
+    SHOW(sum_of(fd, 4096, PROT_READ, MAP_SHARED, 0)), SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 7));
+    SHOW(sum_of(fd, 0, PROT_READ, MAP_PRIVATE, 0)), SHOW(sum_of(fd, 4096, PROT_READ, 0, 0));
+    SHOW(sum_of(other, 4096, PROT_READ, MAP_PRIVATE, 0)), SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 4096));
+    SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 4096)), SHOW(dup2(other, fd) == fd);
+    SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    close(fd);
+    FAILS((int)sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0) == -EBADF);
+    SHOW(open(texts[0], O_RDONLY) == fd), SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 4096));
+    for (int vm = 0; vm < 2; vm++) {
+        pid_t pid = vm ? vfork() : fork();
+        if (pid == 0) {
+            int good = sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0) == sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0);
+            if (dup2(other, fd) != fd) _exit(1);
+            good &= sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0) == sum_of(other, 4096, PROT_READ, MAP_PRIVATE, 0);
+            _exit(good ? 5 : 6);
+        }
+        show_status("a child maps", status_of(pid));
+        SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    }
+    pthread_t thread;
+    void *sum;
+    pthread_create(&thread, NULL, sum_in_thread, &fd), pthread_join(thread, &sum);
+    SHOW((unsigned)(long)sum), SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    SHOW(dup3(other, fd, O_CLOEXEC) == fd), SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    close(fd), fd = open(texts[0], O_WRONLY);
+    SHOW(sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0));
+    for (int i = 0; i < 40; i++) { // more files than the host lets a guest hold
+        close(fd), fd = open(texts[i % 2], O_RDONLY);
+        if (sum_of(fd, 4096, PROT_READ, MAP_PRIVATE, 0) != sum_of(fd, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0)) SHOW(i);
+    }
+    close(fd), close(other);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IONBF, 0);
     struct sigaction action = {.sa_sigaction = fault, .sa_flags = SA_SIGINFO};
@@ -86,6 +137,7 @@ int main(void) {
     memcpy(jit, code, sizeof code);
     SHOW(mprotect(jit, 4096, PROT_READ | PROT_EXEC));
     SHOW(((int (*)(void))jit)());
+    mapped_again();
     // Many areas, in /proc.
     enum { PAGES = 12000 };
     char *many = mmap(NULL, PAGES * 4096L, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), line[512];

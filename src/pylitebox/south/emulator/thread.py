@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.image import Image
-    from pylitebox.kernel.platform import Memory
+    from pylitebox.kernel.platform import Ids, Memory
     from pylitebox.kernel.task import Task
     from pylitebox.south.emulator.context import EmulatorContext
     from pylitebox.south.emulator.platform import EmulatorPlatform
@@ -153,6 +153,12 @@ class EmulatorThread:
 
     def program_break(self) -> int:
         return 0
+
+    def ids_changed(self, ids: Ids) -> None:
+        """Each call asks."""
+
+    def recall(self) -> None:
+        """Nothing was kept."""
 
     def action_changed(self, signo: int, action: bytes) -> None:
         """Nobody is asked but the kernel."""

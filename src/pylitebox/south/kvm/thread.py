@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.image import Image
-    from pylitebox.kernel.platform import Memory
+    from pylitebox.kernel.platform import Ids, Memory
     from pylitebox.kernel.task import Task
     from pylitebox.south.kvm.platform import KvmPlatform
     from pylitebox.south.paging import PagedSpace
@@ -142,6 +142,12 @@ class KvmThread:
 
     def program_break(self) -> int:
         return 0
+
+    def ids_changed(self, ids: Ids) -> None:
+        """Each call asks."""
+
+    def recall(self) -> None:
+        """Nothing was kept."""
 
     def action_changed(self, signo: int, action: bytes) -> None:
         """Nobody is asked but the kernel."""

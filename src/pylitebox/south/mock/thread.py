@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pylitebox.kernel.image import Image
     from pylitebox.kernel.memory.space import Space
-    from pylitebox.kernel.platform import Area, Map, Unmap
+    from pylitebox.kernel.platform import Area, Ids, Map, Unmap
     from pylitebox.kernel.task import Task
     from pylitebox.south.mock.memory import MockAddressSpace
     from pylitebox.south.mock.platform import MockPlatform
@@ -205,6 +205,12 @@ class MockThread:
 
     def program_break(self) -> int:
         return 0
+
+    def ids_changed(self, ids: Ids) -> None:
+        """Each call asks."""
+
+    def recall(self) -> None:
+        """Nothing was kept."""
 
     def action_changed(self, signo: int, action: bytes) -> None:
         self.actions[signo] = action

@@ -16,6 +16,7 @@ LOADED = 9
 SIGACTION = 10
 CLONE_FAILED = 11
 DONE = 12
+PATCH = 13
 
 STEP_ZERO = 0x10001
 STEP_COPY = 0x10002
@@ -44,6 +45,9 @@ BLOCK_LIMIT = BLOCK_CALL + CALL.size
 LIMIT = struct.Struct("<QQ")
 #: Behind that: the guest's descriptor, plus one, that may be mapped without a question; 0: none.
 BLOCK_LENT = BLOCK_LIMIT + LIMIT.size
+#: Behind that and the host's descriptor for it: the thread's ids, in the order of kernel.platform.Ids.
+BLOCK_IDS = BLOCK_LENT + 2 * WORD.size
+IDS = struct.Struct("<7Q")
 #: struct space: the break, where it starts, how far it may go.
 SPACE_LIMIT = 16
 

@@ -36,6 +36,7 @@ from pylitebox.south.native.layout import (
     KICK,
     LOADED,
     MEMORY,
+    PATCH,
     REQUEST,
     SAFE_POINT,
     SIGACTION,
@@ -49,6 +50,7 @@ from pylitebox.south.native.layout import (
 )
 from pylitebox.south.native.memory import NativeMemory
 from pylitebox.south.native.notify import Listener
+from pylitebox.south.native.patch import patch
 from pylitebox.south.native.placement import Placement
 from pylitebox.south.native.strays import Strays
 from pylitebox.south.native.thread import NativeProcess, NativeThread, action_table, result_register, shares_actions
@@ -370,6 +372,8 @@ class NativePlatform:
                 self._reply(thread, self.events.vfork_wait(task, args[2]))
             elif request == CLONE_FAILED:
                 self._clone_failed(thread, task, args[2])
+            elif request == PATCH:
+                self.listener.send(thread.ident, patch(thread.memory, *args[2:]))
             elif request == LOADED and thread.loading is not None:
                 if args[2]:
                     self.lose(thread)

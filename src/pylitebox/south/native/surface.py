@@ -172,9 +172,12 @@ _ADVICE = one_of(
     "advice 0-4, 8-11, 13-19, 22-24, 102, 103: not MADV_MERGEABLE, COLD, PAGEOUT, HWPOISON, SOFT_OFFLINE",
 )
 
+#: What the stub answers from what it was told.
+_TOLD = ("getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid")
+
 #: What only the thread itself can do, or what needs all its registers.
 _THREADS_OWN = (
-    "fork", "vfork", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "brk", "shmat", "shmdt", "setrlimit",
+    "fork", "vfork", "rt_sigaction", "rt_sigprocmask", "brk", "shmat", "shmdt", "setrlimit",
 )  # fmt: skip
 
 GUEST: tuple[Rule, ...] = (
@@ -187,7 +190,6 @@ GUEST: tuple[Rule, ...] = (
     plain("membarrier", "orders the caller's own memory accesses"),
     plain("restart_syscall", "goes on with an interrupted futex or sleep"),
     only("clock_gettime", [_CLOCKS], NOTIFY, "reads a clock"),
-    only("clock_getres", [_CLOCKS], NOTIFY, "reads a clock's resolution"),
     only("clock_nanosleep", [_CLOCKS], NOTIFY, "sleeps"),
     only(
         "arch_prctl",
@@ -214,6 +216,12 @@ GUEST: tuple[Rule, ...] = (
     ),
     only("rt_sigreturn", [STUB], TRAP, "enters guest code: loads registers from the caller's own memory"),
     only("set_tid_address", [STUB], TRAP, "zeroes one word of the caller's own memory when its thread ends"),
+    only(
+        "sigaltstack",
+        [STUB, one_of(0, [0], "no new stack", wide=True)],
+        TRAP,
+        "tells where the stub's own stack is, by which it knows its thread",
+    ),
     only("close", [STUB], NOTIFY, "drops the descriptor of a mapping"),
     Rule(
         "exit_group",
@@ -281,6 +289,7 @@ GUEST: tuple[Rule, ...] = (
         Rule(name, (), TRAP, "needs all registers, or a part that only the thread itself can do")
         for name in _THREADS_OWN
     ),
+    *(Rule(name, (), TRAP, "the stub knows the answer") for name in _TOLD),
     *(
         Rule(name, (), TRAP, "the sender is at its safe point already when the signal is delivered")
         for name in ("kill", "tkill", "tgkill", "rt_sigsuspend")

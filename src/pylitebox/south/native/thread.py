@@ -20,17 +20,19 @@ from pylitebox.abi.sched import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import UNBLOCKABLE
 from pylitebox.abi.time import NSEC_PER_SEC, USER_HZ
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.platform import NO_MEMORY, Area, Limit, Map, Unmap, Usage
+from pylitebox.kernel.platform import NO_MEMORY, Area, Ids, Limit, Map, Unmap, Usage
 from pylitebox.south.native.context import RAX, RSP, SignalContext, entry_context, registers
 from pylitebox.south.native.layout import (
     ACTION_SIZE,
     BLOCK_ACTIONS,
     BLOCK_CALL,
+    BLOCK_IDS,
     BLOCK_LENT,
     BLOCK_LIMIT,
     BLOCK_MASK,
     BLOCK_SPARE,
     CALL,
+    IDS,
     KICK,
     LIMIT,
     MEMORY,
@@ -106,6 +108,7 @@ class NativeThread:
         "held",
         "host_tid",
         "ident",
+        "ids",
         "kick_wanted",
         "known_mask",
         "loading",
@@ -133,6 +136,7 @@ class NativeThread:
         self.block = 0  # address of its own block, once it has reported in
         self.child_block = 0  # address of the block for the child it is cloning
         self.done: Callable[[int], None] | None = None  # who is told what a change of memory gave
+        self.ids: Ids | None = None  # that changed before it has reported in
         self.known_mask: int | None = 0  # the mask until the thread runs; None from then on: it is in the block
         self.kick_wanted = False
         self.held: SignalContext | None = None  # stopped by the kernel at a safe point
@@ -142,7 +146,7 @@ class NativeThread:
         self.native_flags = 0
         self.plan: tuple[int, int, int] = (0, 0, 0)  # of a fresh process: plan, alternate stack, its size
         self.loading: tuple[Image, list[tuple[int, ...]]] | None = None
-        self.told: list[tuple[int, bytes]] = []  # of an empty process: dispositions to be written with its program
+        self.told: list[tuple[int, bytes]] = []  # of an empty process: what is to be written with its program
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -219,12 +223,24 @@ class NativeThread:
 
     def action_changed(self, signo: int, action: bytes) -> None:
         process = self.process
-        if process is None or process.dead or not 1 <= signo <= 64:
-            return
+        if process is not None and not process.dead and 1 <= signo <= 64:
+            self._tell(process.memory, process.actions + ACTION_SIZE * signo, action)
+
+    def ids_changed(self, ids: Ids) -> None:
+        process = self.process
+        if not self.host_tid:  # a granted child: it is told when it reports in
+            self.ids = ids
+        elif process is not None and not process.dead:
+            self._tell(process.memory, self.block + BLOCK_IDS, IDS.pack(*ids))
+
+    def _tell(self, memory: NativeMemory, address: int, data: bytes) -> None:
         if self.plan[0] and self.known_mask is not None:  # an empty process: it is told with its program
-            self.told.append((process.actions + ACTION_SIZE * signo, action))
-        else:
-            process.memory.poke(process.actions + ACTION_SIZE * signo, action)
+            self.told.append((address, data))
+            return
+        try:
+            memory.poke(address, data)
+        except KernelError:
+            pass  # it has unmapped the stub's memory, which serves it only
 
     # -- what the stub answers itself -------------------------------------------------------------------------
 
@@ -251,6 +267,9 @@ class NativeThread:
     def runs(self) -> None:
         """The thread is about to run guest code: its mask is in its block from now on."""
         mask, self.known_mask = self.known_mask, None
+        if self.ids is not None:
+            self.ids_changed(self.ids)
+            self.ids = None
         if mask is not None and mask != self.blocked:
             self.blocked = mask
 

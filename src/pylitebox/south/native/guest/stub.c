@@ -33,12 +33,14 @@ typedef unsigned long u64;
 #define KICK SIGURG
 #define CONTROL_FD 3
 #define LIFE_FD 4             // end-of-file when the supervisor is gone
+#define LOCAL_SITES 4         // calls whose sites are told apart
+#define PATCH_AFTER 16        // traps of one site in a row
 #define MAX_FD 16             // more descriptors than any process here ever has (RLIMIT_NOFILE)
 #define EXIT_STARTUP 120
 
 enum request {
     REQ_SAFE_POINT = 1, REQ_FORWARD, REQ_SIGRETURN, REQ_MEMORY, REQ_HELLO, REQ_VFORK, REQ_TEMPLATE, REQ_FRESH, REQ_LOADED,
-    REQ_SIGACTION, REQ_CLONE_FAILED, REQ_DONE
+    REQ_SIGACTION, REQ_CLONE_FAILED, REQ_DONE, REQ_PATCH
 };
 enum step { STEP_ZERO = 0x10001, STEP_COPY, STEP_ENTER, STEP_END };
 
@@ -48,7 +50,13 @@ struct actions {              // of a process
     u64 unused[3];
     u64 action[64][4];
 };
-struct space { u64 brk, brk_start, brk_limit; }; // of an address space
+struct space {                // of an address space
+    u64 brk, brk_start, brk_limit;
+    u64 shared;               // there have been threads side by side in it
+    u64 island, islands;      // a page near call sites that were patched, and how many entries of it are in use
+    struct { u64 site, traps; } sites[LOCAL_SITES]; // where a call was made last, and how often in a row
+};
+enum id { TID, PID, PPID, UID, EUID, GID, EGID, IDS };
 struct block {                // of a thread
     u64 tid;                  // virtual; written by the supervisor before a clone
     u64 clone_flags;          // as the guest gave them; read by the supervisor
@@ -60,6 +68,7 @@ struct block {                // of a thread
     u64 call[7];              // a host call that the supervisor wants made, see memory_guest(); call[0] == 0: none
     u64 limit[2];             // what such a call of prlimit64 sets: soft, hard
     u64 lent, lent_fd;        // a guest's descriptor plus one (0: none) that is mapped unasked, and the host's for it
+    u64 ids[IDS];             // the guest's, as getpid(2) and so on give them
 };
 
 static char first_block[BLOCK_SIZE] __attribute__((aligned(BLOCK_SIZE)));
@@ -131,8 +140,19 @@ static void give_back(struct block *b) {
     b->lent = b->lent_fd = 0;
 }
 
+// A child has its id; the rest follows from its parent's, which its block has.
+static void take_ids(struct block *b) {
+    b->ids[TID] = b->tid;
+    if (b->clone_flags & CLONE_THREAD)
+        return;
+    if (!(b->clone_flags & CLONE_PARENT))
+        b->ids[PPID] = b->ids[PID];
+    b->ids[PID] = b->tid;
+}
+
 __attribute__((used, noreturn)) static void child_sharing_memory(void *ucontext) {
     struct block *b = block_of(ucontext);
+    take_ids(b);
     if (!(b->clone_flags & CLONE_THREAD)) {
         end_with_parent();
         close_injected();
@@ -197,6 +217,7 @@ static long clone_guest(ucontext_t *uc, long number) {
     if (child != self) {
         child->spare = 0;
         child->lent = child->lent_fd = 0;
+        memcpy(child->ids, self->ids, sizeof child->ids);
         child->mask = self->mask;
         child->actions = self->actions;
         if (!(flags & CLONE_SIGHAND)) {
@@ -204,10 +225,13 @@ static long clone_guest(ucontext_t *uc, long number) {
             child->actions = &child->own;
         }
     }
+    if ((flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM)
+        SPACE->shared = 1;
     long r = raw_clone(native, frame, ctid, tls, ptid, child);
     if (r == 0) { // a forked child, on its own copy of everything
         end_with_parent();
         close_injected();
+        take_ids(child);
         if (ASK(REQ_HELLO, child->tid, child) < 0)
             SYS(SYS_exit_group, EXIT_STARTUP);
         if (stack)
@@ -233,53 +257,136 @@ static long clone_guest(ucontext_t *uc, long number) {
 
 // -- signals ----------------------------------------------------------------------------------------------------
 
+// What the answer is if it needs the supervisor.
+#define NOT_HERE 1
+
+// From default to default: flags, restorer and mask of the record change, if it is one of the default still. A kick on
+// the way starts it again, since a handler may change the record meanwhile (see handler()).
+extern char default_start[], default_end[];
+long change_default(u64 *action, const u64 *new);
+asm("change_default: default_start: cmpq $0, (%rdi)\n jne 1f\n mov 8(%rsi), %rax\n mov 16(%rsi), %rcx\n mov 24(%rsi), %rdx\n"
+    " mov %rax, 8(%rdi)\n mov %rcx, 16(%rdi)\n mov %rdx, 24(%rdi)\ndefault_end: xor %eax, %eax\n ret\n1: mov $1, %eax\n ret\n");
+
 // rt_sigaction: queries and changes without effect are answered here (posix_spawn makes 122 of them).
-static long sigaction_guest(ucontext_t *uc) {
-    struct actions *known = block_of(uc)->actions;
-    u64 signo = REG(RDI), new[4];
-    void *set = (void *)REG(RSI), *old = (void *)REG(RDX);
-    if (config.local && signo - 1 < 64 && REG(R10) == 8 && !(set && (signo == SIGKILL || signo == SIGSTOP))) {
-        u64 *action = known->action[signo - 1];
-        if (set && guest_copy(new, set, 32))
-            return -14;
-        int same = !set || (new[0] == action[0] && new[1] == action[1] && new[2] == action[2] && new[3] == action[3]);
-        // From default to default only the record changes, unless it is SIGCHLD's flags, which have a meaning then too.
-        int flags_matter = signo == SIGCHLD && (new[1] ^ action[1]) & (SA_NOCLDSTOP | SA_NOCLDWAIT);
-        if (same || (new[0] == (u64)SIG_DFL && action[0] == (u64)SIG_DFL && !flags_matter)) {
-            if (old && guest_copy(old, action, 32))
-                return -14;
-            if (set)
-                memcpy(action, new, 32);
-            return 0;
-        }
-    }
-    return ASK(REQ_SIGACTION, uc, known);
+static long sigaction_here(struct block *b, u64 signo, void *set, void *old, u64 size) {
+    u64 new[4] = {0}, before[4];
+    if (!config.local || signo - 1 >= 64 || size != 8 || (set && (signo == SIGKILL || signo == SIGSTOP)))
+        return NOT_HERE;
+    u64 *action = b->actions->action[signo - 1];
+    if (set && guest_copy(new, set, 32))
+        return -14;
+    int same = !set || (new[0] == action[0] && new[1] == action[1] && new[2] == action[2] && new[3] == action[3]);
+    // From default to default only the record changes, unless it is SIGCHLD's flags, which have a meaning then too.
+    int flags_matter = set && signo == SIGCHLD && (new[1] ^ action[1]) & (SA_NOCLDSTOP | SA_NOCLDWAIT);
+    memcpy(before, action, 32);
+    if (!same && (new[0] != (u64)SIG_DFL || flags_matter || change_default(action, new)))
+        return NOT_HERE;
+    return old && guest_copy(old, before, 32) ? -14 : 0;
 }
 
 // rt_sigprocmask: the mask is kept here. The supervisor is told of a change only if a signal waits: it sets `attention`
 // before it looks at the mask, and we set the mask before we look at `attention`, so one of the two sees the other.
-static void sigprocmask_guest(ucontext_t *uc) {
-    struct block *b = block_of(uc);
-    u64 how = REG(RDI), before = b->mask, set;
-    void *new = (void *)REG(RSI), *old = (void *)REG(RDX);
-    if (!config.local || REG(R10) != 8 || (new && how > SIG_SETMASK)) {
-        REG(RAX) = ASK(REQ_FORWARD, uc, b->actions);
-        return;
-    }
-    REG(RAX) = 0;
-    if (new && guest_copy(&set, new, 8)) {
-        REG(RAX) = -14;
-        return;
-    }
+// Without a frame to deliver signals to, a change that must be told is undone.
+static long sigprocmask_here(struct block *b, u64 how, void *new, void *old, u64 size, ucontext_t *uc) {
+    u64 before = b->mask, set;
+    if (!config.local || size != 8 || (new && how > SIG_SETMASK))
+        return NOT_HERE;
+    if (new && guest_copy(&set, new, 8))
+        return -14;
     if (new) {
         set = how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set;
         b->mask = set & ~(1ul << (SIGKILL - 1) | 1ul << (SIGSTOP - 1));
         __sync_synchronize();
     }
-    if (old && guest_copy(old, &before, 8))
-        REG(RAX) = -14;
-    if (new && *(volatile u64 *)&b->actions->attention)
+    int tell = new && *(volatile u64 *)&b->actions->attention;
+    if (tell && !uc) {
+        b->mask = before;
+        return NOT_HERE;
+    }
+    long r = old && guest_copy(old, &before, 8) ? -14 : 0;
+    if (tell) {
+        REG(RAX) = r;
         ASK(REQ_SAFE_POINT, KICK, uc, b->actions);
+        return REG(RAX);
+    }
+    return r;
+}
+
+static int id_of(long number) {
+    switch (number) {
+    case SYS_gettid: return TID;
+    case SYS_getpid: return PID;
+    case SYS_getppid: return PPID;
+    case SYS_getuid: return UID;
+    case SYS_geteuid: return EUID;
+    case SYS_getgid: return GID;
+    case SYS_getegid: return EGID;
+    }
+    return -1;
+}
+
+// -- patched call sites ---------------------------------------------------------------------------------------------
+//
+// A call that is answered here costs a signal, some twenty times the answer. So where one is made again and again, by
+// `mov $number, %eax; syscall`, the supervisor replaces those first five bytes by a jump to an entry in a page near by,
+// which leads to fast_entry: on the guest's own stack, below its red zone, with all registers kept. What cannot be
+// answered goes back to the `syscall`, which was left as it is. Only in a space without threads side by side, since
+// another may be at the site; and a thread learns which it is by asking the host for its alternate stack.
+struct fast { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, flags, site; }; // site: its number in the top byte
+
+__attribute__((used)) static void fast_call(struct fast *f) {
+    long number = f->site >> 56, r = NOT_HERE;
+    stack_t own;
+    f->site = (f->site & ((1ul << 56) - 1)) + 5;
+    f->rax = number;
+    if (SYS(SYS_sigaltstack, 0, &own))
+        return;
+    struct block *b = block_of(own.ss_sp);
+    if (number == SYS_rt_sigaction)
+        r = sigaction_here(b, f->rdi, (void *)f->rsi, (void *)f->rdx, f->r10);
+    else if (number == SYS_rt_sigprocmask)
+        r = sigprocmask_here(b, f->rdi, (void *)f->rsi, (void *)f->rdx, f->r10, 0);
+    else if (id_of(number) >= 0)
+        r = b->ids[id_of(number)];
+    else
+        return;
+    if (r == NOT_HERE && id_of(number) < 0)
+        return;
+    f->rax = r;
+    f->site += 2; // behind the syscall
+}
+
+extern char fast_entry[];
+asm("fast_entry: pushfq\n push %rax\n push %rcx\n push %rdx\n push %rsi\n push %rdi\n push %r8\n push %r9\n push %r10\n"
+    " push %r11\n cld\n mov %rsp, %rdi\n mov %rsp, %rax\n and $-16, %rsp\n push %rax\n sub $8, %rsp\n call fast_call\n"
+    " add $8, %rsp\n pop %rsp\n pop %r11\n pop %r10\n pop %r9\n pop %r8\n pop %rdi\n pop %rsi\n pop %rdx\n pop %rcx\n"
+    " pop %rax\n popfq\n pop %rcx\n lea 128(%rsp), %rsp\n jmp *%rcx\n");
+
+// A call that was answered here has trapped: if its site goes on so, have it patched.
+static void count_trap(ucontext_t *uc, long number) {
+    struct space *s = SPACE;
+    u64 site = REG(RIP) - 7;
+    unsigned slot = number % LOCAL_SITES;
+    if (s->shared)
+        return;
+    if (s->sites[slot].site != site) {
+        s->sites[slot].site = site;
+        s->sites[slot].traps = 0;
+    }
+    if (++s->sites[slot].traps != PATCH_AFTER)
+        return;
+    unsigned char code[7];
+    if ((site & 4095) > 4096 - 5 || guest_copy(code, (void *)site, 7) || code[0] != 0xb8 || *(int *)(code + 1) != number ||
+        code[5] != 0x0f || code[6] != 0x05)
+        return;
+    if (!s->island) { // where the site can jump to it
+        u64 m = SYS(SYS_mmap, (site & ~4095ul) - (1 << 24), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (FAILED(m))
+            return;
+        s->island = m;
+    }
+    if (ASK(REQ_PATCH, site, s->island, s->islands, fast_entry) > 0)
+        s->islands++;
 }
 
 // The break moves within memory that is there already; the new one.
@@ -334,13 +441,22 @@ static void handler(int signo, siginfo_t *info, void *context) {
     struct block *b = block_of(uc);
     if (signo != SIGSYS) { // a kick, or a fault of the guest's own
         u64 ip = REG(RIP);
-        if (ip >= (u64)copy_start && ip <= (u64)copy_end)
+        if (signo != KICK && ip >= (u64)copy_start && ip <= (u64)copy_end)
             REG(RIP) = (u64)copy_fixup;
-        else
+        else {
+            if (ip >= (u64)default_start && ip < (u64)default_end)
+                REG(RIP) = (u64)default_start;
             ASK(REQ_SAFE_POINT, signo, uc, b->actions);
+        }
         return;
     }
-    long number = REG(RAX);
+    long number = REG(RAX), r = NOT_HERE;
+    int id = config.local ? id_of(number) : -1;
+    if (id >= 0) {
+        REG(RAX) = b->ids[id];
+        count_trap(uc, number);
+        return;
+    }
     switch (number) {
     case SYS_rt_sigreturn:
         ASK(REQ_SIGRETURN, uc, b->actions);
@@ -351,7 +467,13 @@ static void handler(int signo, siginfo_t *info, void *context) {
         REG(RAX) = clone_guest(uc, number);
         return;
     case SYS_rt_sigaction:
-        REG(RAX) = sigaction_guest(uc);
+        r = sigaction_here(b, REG(RDI), (void *)REG(RSI), (void *)REG(RDX), REG(R10));
+        if (r == NOT_HERE)
+            REG(RAX) = ASK(REQ_SIGACTION, uc, b->actions);
+        else {
+            REG(RAX) = r;
+            count_trap(uc, number);
+        }
         return;
     case SYS_mmap:
         REG(RAX) = mmap_guest(uc);
@@ -363,7 +485,10 @@ static void handler(int signo, siginfo_t *info, void *context) {
         REG(RAX) = memory_guest(uc);
         return;
     case SYS_rt_sigprocmask:
-        sigprocmask_guest(uc);
+        if (config.local)
+            count_trap(uc, number);
+        r = sigprocmask_here(b, REG(RDI), (void *)REG(RSI), (void *)REG(RDX), REG(R10), uc);
+        REG(RAX) = r == NOT_HERE ? ASK(REQ_FORWARD, uc, b->actions) : r;
         return;
     case SYS_brk:
         REG(RAX) = brk_guest(uc);
@@ -391,7 +516,7 @@ static long follow_plan(void) {
         else if (p[0] == STEP_COPY)
             memcpy((void *)p[1], (void *)p[2], p[3]);
         else if (p[0] == STEP_ENTER) {
-            *SPACE = (struct space){p[2], p[2], p[2] + p[3]};
+            *SPACE = (struct space){.brk = p[2], .brk_start = p[2], .brk_limit = p[2] + p[3]};
             block_of(first_block)->mask = p[4];
             enter((void *)p[1]);
         } else if (p[0] == STEP_END)
