@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +73,16 @@ __attribute__((noreturn)) static inline void contained(void) {
     puts("contained");
     fflush(stdout);
     exit(0);
+}
+
+// Whether an attempt may go on: what is tried in many ways stops after so many seconds on a slow machine.
+static inline int time_left(double seconds) {
+    static struct timespec start;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!start.tv_sec)
+        start = now;
+    return (now.tv_sec - start.tv_sec) + (now.tv_nsec - start.tv_nsec) / 1e9 < seconds;
 }
 
 // A child that may die or hang; its wait status, 0 if it came to its end.

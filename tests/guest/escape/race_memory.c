@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
     int zero = open("/dev/zero", O_RDWR), random = open("/dev/urandom", O_RDONLY), ends[2];
     if (pipe2(ends, O_NONBLOCK))
         escaped("pipe2");
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 5000 && time_left(20); i++) {
         RAW(SYS_read, i % 2 ? zero : random, area + i % 4096, 60000);
         RAW(SYS_write, ends[1], area, 60000);
         RAW(SYS_read, ends[0], area, 60000);
