@@ -13,6 +13,7 @@ Missing: more than one CPU; si_addr of an access to data is the start of its pag
 from __future__ import annotations
 
 import ctypes
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ _MASK = (1 << 64) - 1
 _HWCAP, _HWCAP2 = 0x078BFBFD, 2
 _CALL = Registers(e.RAX, e.RDI, e.RSI, e.RDX, e.R10, e.R8, e.R9, e.RIP, e.RFLAGS)
 _RESULT = Registers(e.RAX, e.RCX, e.R11)
+_unpack_call, _pack_result = struct.Struct("<9Q").unpack_from, struct.Struct("<3Q").pack_into
 
 
 class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
@@ -189,8 +191,8 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         thread, engine, ticker = self.current, self.engine, self._ticker
         assert thread is not None
         ticker.hooks += 1
-        engine.read_batch(engine.handle, _CALL.ids, _CALL.places, 9)
-        number, a, b, c, d, f, g, rip, flags = _CALL.words[:9]
+        engine.read_batch(engine.place, _CALL.ids, _CALL.places, 9)
+        number, a, b, c, d, f, g, rip, flags = _unpack_call(_CALL.bytes)
         thread.number = number = number & 0xFFFFFFFF
         thread.args = args = a, b, c, d, f, g
         thread.rip = rip = rip + 2
@@ -203,13 +205,11 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
             child, thread.vforked = thread.vforked, 0
             result = self.events.vfork_wait(thread.task, child)  # type: ignore[arg-type]
         if result is not None and thread.mode == "running":
-            _RESULT.words[:3] = [result & _MASK, rip, flags]
-            engine.write_batch(engine.handle, _RESULT.ids, _RESULT.places, 3)
+            _pack_result(_RESULT.bytes, 0, result & _MASK, rip, flags)
+            engine.write_batch(engine.place, _RESULT.ids, _RESULT.places, 3)
             if self._stale:
                 self._stale = False
                 engine.flush_tlb()
-            else:
-                engine.grow_tlb()
             if not (thread.kick_wanted or self._code_stale or ticker.due or (self.events.work and self._impatient())):
                 return
         self._called, self._result = True, result
@@ -226,7 +226,7 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         if self._result is None:
             if thread.mode == "running":
                 _RESULT.words[:3] = [_MASK, thread.rip, self.engine.read(e.RFLAGS)]
-                self.engine.write_batch(self.engine.handle, _RESULT.ids, _RESULT.places, 3)
+                self.engine.write_batch(self.engine.place, _RESULT.ids, _RESULT.places, 3)
                 thread.mode = "parked"
             return False
         return self._patience >= 0 and not self._ticker.due

@@ -77,7 +77,7 @@ class EmulatorThread(TurnThread):
     def _get(self, register: Registers) -> int:
         engine = self.platform.engine
         if self.platform.current is self:
-            engine.read_batch(engine.handle, register.ids, register.places, 1)
+            engine.read_batch(engine.place, register.ids, register.places, 1)
         else:
             engine.read_saved(self.state, register)
         return register.words[0]
@@ -86,6 +86,6 @@ class EmulatorThread(TurnThread):
         engine = self.platform.engine
         register.words[0] = value
         if self.platform.current is self:
-            engine.write_batch(engine.handle, register.ids, register.places, 1)
+            engine.write_batch(engine.place, register.ids, register.places, 1)
         else:
             engine.write_saved(self.state, register)
