@@ -79,7 +79,7 @@ _INVALID = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
 _IN = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_void_p)
 _OUT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
 _FILL = ctypes.CFUNCTYPE(
-    ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.POINTER(_Entry), ctypes.c_void_p
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
 )
 
 
@@ -198,7 +198,10 @@ class Engine:
         self._check(added, "watched")
 
     def _install(self, trap: Callable[[int], None]) -> None:
-        def on_fill(handle: int, address: int, what: int, entry: _Pointer, data: int) -> bool:
+        at, place = 0, _Entry()
+
+        def on_fill(handle: int, address: int, what: int, entry: int, data: int) -> bool:
+            nonlocal at, place
             if self.poisoned:
                 return False
             found = self._fill(address, what)
@@ -208,7 +211,8 @@ class Engine:
             if self._fills > self._room:
                 self._room = min(2 * self._room, _TLB_LARGEST)
                 self.flush_tlb()
-            place = entry[0]
+            if entry != at:  # on Unicorn's stack, mostly at the same place
+                at, place = entry, _Entry.from_address(entry)
             place.address = found & -4096
             place.rights = found & 7 if what == FETCH else found & 3
             return True
@@ -341,6 +345,3 @@ class Engine:
 def _boot_fill(address: int, what: int) -> int:
     return address & -4096 | 5
 
-
-if TYPE_CHECKING:
-    _Pointer = ctypes._Pointer[_Entry]
