@@ -85,6 +85,7 @@ class ScriptPlatform(TurnPlatform[ScriptThread]):
         self.attach(self)  # type: ignore[arg-type]
         self.told: list[tuple[str, Any]] = []
         self.go_on: list[bool] = []
+        self.work: list[int] = []
         self.resting = self.released = 0
 
     # what a platform adds
@@ -317,3 +318,24 @@ def test_nobody_ready_sleeps_until_a_descriptor(platform: ScriptPlatform) -> Non
         platform.poll(0)
     assert seen == [b"x"]
     assert platform.resting == 3
+
+
+def test_what_a_computing_guest_is_interrupted_for(platform: ScriptPlatform) -> None:
+    platform._deadline = 500
+    assert not platform._waited_for(499)
+    assert platform._waited_for(500)
+    platform._deadline = None
+    assert not platform._waited_for(1 << 62)
+    platform.work = [1]
+    assert platform._waited_for(0)
+    platform.work = []
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as file, open(writing, "wb", buffering=0) as other:
+        platform.watch(reading, lambda: None)
+        assert not platform._waited_for(0)
+        other.write(b"x")
+        assert platform._waited_for(0)
+        assert platform._waited_for(0)  # to ask takes nothing away
+        assert file.read(1) == b"x"
+        assert not platform._waited_for(0)
+        platform.unwatch(reading)

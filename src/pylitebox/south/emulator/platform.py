@@ -74,7 +74,7 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         self._spare: list[ctypes.c_void_p] = []
         self._space: PagedSpace | None = None
         self._table: dict[int, int] = {}
-        self._ticker = _Ticker(self.engine.stop)
+        self._ticker = _Ticker(self._others_wait, self.engine.stop)
         # why a run ended
         self._trap: faults.Trap | int | None = None
         self._waits: int | None = None  # for a page that a disk has
@@ -114,6 +114,10 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         self._spare.append(thread.state)
 
     # -- a turn -----------------------------------------------------------------------------------------------
+
+    def _others_wait(self) -> bool:
+        """Asked by the ticker."""
+        return bool(self._ready) or self._waited_for(time.monotonic_ns())
 
     def _begin(self, thread: EmulatorThread, now: int) -> None:
         self._ticker.busy(now, self._deadline)
@@ -302,7 +306,7 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
 
 
 class _Ticker:
-    """A thread that ends slices. It rests while nobody is ready.
+    """A thread that ends slices if anybody waits for that. It rests while nobody is ready.
 
     It says that a slice is :attr:`due`, and the hooks end the run at a point that is exact. Only a thread that computes
     without any hook is stopped from here; a stop that came while an access waits for its fill would lose the program
@@ -310,7 +314,8 @@ class _Ticker:
     much CPU time that the block of the last one has ended, and one that begins after the stop is refused.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, others_wait: Callable[[], bool], stop: Callable[[], None]) -> None:
+        self._others_wait = others_wait
         self._stop = stop
         self._wanted = threading.Event()
         self._length = SLICE_S
@@ -343,7 +348,7 @@ class _Ticker:
         while not self._ended:
             self._wanted.wait()
             time.sleep(self._length)
-            if self.running and not self._ended:
+            if self.running and not self._ended and self._others_wait():
                 self.due = True
                 self._end_slice()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import select
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -89,9 +88,6 @@ class KvmPlatform(TurnPlatform["KvmThread"]):
             self.close()
             raise
         self.owner: KvmThread | None = None  # whose extended state and bases are in the CPU
-        self._peek = select.poll()  # whether a watched descriptor is ready
-        for fd in self._watching.descriptors():
-            self._peek.register(fd, select.POLLIN)
         self._last: KvmThread | None = None  # whose turn it was
         self._began = 0  # when its slice did, monotonic ns
         self._ticked = False
@@ -163,9 +159,7 @@ class KvmPlatform(TurnPlatform["KvmThread"]):
     def _interrupting(self) -> bool:
         """A tick: whether anybody but the thread that runs has something to do."""
         now = time.monotonic_ns()
-        if self._deadline is not None and now >= self._deadline:
-            return True
-        return bool((self._ready and self._slice_is_over(now)) or self.events.work or self._peek.poll(0))
+        return bool(self._ready and self._slice_is_over(now)) or self._waited_for(now)
 
     def _slice_is_over(self, now: int) -> bool:
         return now - self._began >= _SLICE_NS

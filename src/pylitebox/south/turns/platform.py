@@ -151,6 +151,12 @@ class TurnPlatform(HostClocks, ABC, Generic[T]):
 
     # -- a turn -----------------------------------------------------------------------------------------------
 
+    def _waited_for(self, now: int) -> bool:
+        """Whether the kernel has something to do beside guests; any thread may ask."""
+        if self._deadline is not None and now >= self._deadline:
+            return True
+        return bool(self.events.work) or self._watching.pending()
+
     def _turn(self, thread: T, now: int) -> None:
         if thread.mode != "ready":
             return
