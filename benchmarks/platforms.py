@@ -57,29 +57,13 @@ MEASUREMENTS = [
                 program=True, outside=True),
 ]  # fmt: skip
 
-#: Python in a process of its own prints how long it takes from nothing to the first instruction of ring 3, and back.
-#: KVM's self-test, which is part of each start, runs five times; the emulator enters ring 3 when it is made.
-MACHINE = "a CPU made, to its first instruction of user mode"
-_MACHINES = {
-    "emulator": """
-from time import perf_counter_ns as now
-from pylitebox.south.emulator.platform import EmulatorPlatform
-start = now()
-platform = EmulatorPlatform(memory=1 << 30)
-print(now() - start)
-platform.close()
-""",
-    "kvm": """
-from time import perf_counter_ns as now
-from pylitebox.south.kvm.platform import KvmPlatform
-start = now()
-platform = KvmPlatform(memory=1 << 30)
-platform.examine()
-print(now() - start)
-platform.close()
-""",
+#: From within Python, by the modules of benchmarks/inside: title -> platform -> module and arguments.
+INSIDE: dict[str, dict[str, tuple[str, ...]]] = {
+    "a hook of Unicorn's that does nothing": {"emulator": ("emulator_hook",)},
+    "the same, reading a call and writing its result": {"emulator": ("emulator_hook", "registers")},
+    "a CPU made, to its first instruction of user mode": {"emulator": ("emulator_start",), "kvm": ("kvm_start",)},
 }
-MACHINE_GOALS = (Goal("kvm", us=5000),)
+INSIDE_GOALS = {"a CPU made, to its first instruction of user mode": (Goal("kvm", us=5000),)}
 
 #: A shell and its child, both dynamic.
 MEMORY = "supervisor and guests of bash -c 'sleep 0.5; :'"
@@ -104,9 +88,10 @@ def places(directory: Path, qiling: str | None) -> list[Surrounding]:
     return found
 
 
-def machines(rounds: int) -> dict[str, float | str]:
+def inside(modules: dict[str, tuple[str, ...]], rounds: int) -> dict[str, float | str]:
     turns: dict[str, Callable[[], float]] = {
-        name: partial(_printed, [sys.executable, "-c", code]) for name, code in _MACHINES.items()
+        name: partial(_printed, [sys.executable, "-m", f"benchmarks.inside.{module}", *arguments])
+        for name, (module, *arguments) in modules.items()
     }
     return in_rounds(turns, rounds)
 
@@ -152,13 +137,14 @@ def main() -> int:
         build_probe(directory)
         where = places(directory, options.qiling)
         results = measure(MEASUREMENTS, where, options.rounds, options.only, progress)
-        if options.only in MACHINE:
-            progress(MACHINE)
-            results[MACHINE] = machines(options.rounds)
+        for title, modules in INSIDE.items():
+            if options.only in title:
+                progress(title)
+                results[title] = inside(modules, options.rounds)
         if options.only in MEMORY:
             progress(MEMORY)
             sizes[MEMORY] = memories(where, options.rounds)
-    goals = {measurement.name: measurement.goals for measurement in MEASUREMENTS} | {MACHINE: MACHINE_GOALS}
+    goals = {measurement.name: measurement.goals for measurement in MEASUREMENTS} | INSIDE_GOALS
     about = f"{report.machine()}\n\nkvm: {kvm_kind()}"
     text = f"{about}\n\n{report.to_markdown(results, goals)}"
     if sizes:

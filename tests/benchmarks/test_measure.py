@@ -110,6 +110,20 @@ def test_each_goal_is_of_somebody_who_is_measured(tmp_path: Path) -> None:
     assert len(set(titles)) == len(titles)
 
 
+def test_what_is_measured_inside_is_there() -> None:
+    for modules in platforms.INSIDE.values():
+        for module, *_ in modules.values():
+            assert (Path(platforms.__file__).parent / "inside" / f"{module}.py").exists()
+    assert set(platforms.INSIDE_GOALS) <= set(platforms.INSIDE)
+
+
+@pytest.mark.parametrize("arguments", [("emulator_start",), ("emulator_hook",), ("emulator_hook", "registers")])
+def test_the_emulator_is_measured_from_within(arguments: tuple[str, ...]) -> None:
+    pytest.importorskip("unicorn")
+    taken = platforms.inside({"emulator": arguments}, 1)["emulator"]
+    assert isinstance(taken, float), taken
+
+
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 

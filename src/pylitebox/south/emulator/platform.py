@@ -49,9 +49,9 @@ _NEED = {e.READ: PROT_READ, e.WRITE: PROT_WRITE, e.FETCH: PROT_EXEC}
 _MASK = (1 << 64) - 1
 #: What cpuid's leaf 1 says in edx; FSGSBASE is usable.
 _HWCAP, _HWCAP2 = 0x078BFBFD, 2
-_CALL = Registers(e.RAX, e.RDI, e.RSI, e.RDX, e.R10, e.R8, e.R9, e.RIP, e.RFLAGS)
-_RESULT = Registers(e.RAX, e.RCX, e.R11)
-_unpack_call, _pack_result = struct.Struct("<9Q").unpack_from, struct.Struct("<3Q").pack_into
+CALL = Registers(e.RAX, e.RDI, e.RSI, e.RDX, e.R10, e.R8, e.R9, e.RIP, e.RFLAGS)
+RESULT = Registers(e.RAX, e.RCX, e.R11)
+unpack_call, pack_result = struct.Struct("<9Q").unpack_from, struct.Struct("<3Q").pack_into
 
 
 class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
@@ -195,8 +195,8 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         thread, engine, ticker = self.current, self.engine, self._ticker
         assert thread is not None
         ticker.hooks += 1
-        engine.read_batch(engine.place, _CALL.ids, _CALL.places, 9)
-        number, a, b, c, d, f, g, rip, flags = _unpack_call(_CALL.bytes)
+        engine.read_batch(engine.place, CALL.ids, CALL.places, 9)
+        number, a, b, c, d, f, g, rip, flags = unpack_call(CALL.bytes)
         thread.number = number = number & 0xFFFFFFFF
         thread.args = args = a, b, c, d, f, g
         thread.rip = rip = rip + 2
@@ -209,8 +209,8 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
             child, thread.vforked = thread.vforked, 0
             result = self.events.vfork_wait(thread.task, child)  # type: ignore[arg-type]
         if result is not None and thread.mode == "running":
-            _pack_result(_RESULT.bytes, 0, result & _MASK, rip, flags)
-            engine.write_batch(engine.place, _RESULT.ids, _RESULT.places, 3)
+            pack_result(RESULT.bytes, 0, result & _MASK, rip, flags)
+            engine.write_batch(engine.place, RESULT.ids, RESULT.places, 3)
             if self._stale:
                 self._stale = False
                 engine.flush_tlb()
@@ -229,8 +229,8 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
             return self._settle(thread, context, self.events.sigreturn(task, context))
         if self._result is None:
             if thread.mode == "running":
-                _RESULT.words[:3] = [_MASK, thread.rip, self.engine.read(e.RFLAGS)]
-                self.engine.write_batch(self.engine.place, _RESULT.ids, _RESULT.places, 3)
+                RESULT.words[:3] = [_MASK, thread.rip, self.engine.read(e.RFLAGS)]
+                self.engine.write_batch(self.engine.place, RESULT.ids, RESULT.places, 3)
                 thread.mode = "parked"
             return False
         return self._patience >= 0 and not self._ticker.due
