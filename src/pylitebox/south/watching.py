@@ -25,6 +25,11 @@ class Watching(Protocol):
         """Until a descriptor is ready, whose callback is called, or the monotonic clock (ns) reaches ``deadline``."""
         ...
 
+    def pending(self) -> bool:
+        """Whether :meth:`wait` would find a descriptor that is ready, as far as that can be told beside it: any thread
+        may ask."""
+        ...
+
     def descriptors(self) -> set[int]: ...
     def close(self) -> None: ...
 
@@ -36,6 +41,8 @@ def make() -> Watching:
 class EpollWatching:
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._peek = select.poll()
+        self._peek.register(self._epoll, select.POLLIN)
         self._callbacks: dict[int, Callable[[int], None]] = {}
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
@@ -56,6 +63,9 @@ class EpollWatching:
         # one event at a time: what it leads to may close descriptors that later events are about
         for fd, events in self._epoll.poll(-1.0 if deadline is None else _seconds(deadline), 1):
             self._callbacks[fd](events)
+
+    def pending(self) -> bool:
+        return bool(self._peek.poll(0))
 
     def descriptors(self) -> set[int]:
         return {self._epoll.fileno()}
@@ -94,6 +104,9 @@ class SelectorWatching:
             if events & ONESHOT:
                 self.unwatch(key.fd)
             callback((IN if ready & selectors.EVENT_READ else 0) | (OUT if ready & selectors.EVENT_WRITE else 0))
+
+    def pending(self) -> bool:
+        return True
 
     def descriptors(self) -> set[int]:
         return set()

@@ -157,6 +157,23 @@ def test_the_tick_ends_a_run_wherever_it_comes(lab: Lab) -> None:
                 lab.machine.result(calls)
 
 
+def test_a_window_for_the_tick_that_is_not_wanted_any_more_stops_nobody(lab: Lab) -> None:
+    lab.enter(lab.space(CALL))
+    lab.run()
+    asked: list[bool] = []
+
+    def interrupting() -> bool:
+        asked.append(True)
+        assert len(asked) < 10, "the CPU never gets to ring 3"
+        return False
+
+    lab.machine.interrupting = interrupting
+    lab.cpu._flags[0] = 1  # request_interrupt_window: as a tick leaves it that came while ring 0 ran
+    assert lab.run() == SYSCALL
+    assert lab.run() == SYSCALL
+    assert len(asked) <= 1
+
+
 def test_a_cpu_that_stopped_in_ring_3_can_be_put_right(lab: Lab) -> None:
     lab.enter(lab.space(SPIN))
     with ticks(0.002):
