@@ -10,6 +10,7 @@ import pytest
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from pylitebox.south.paging import PagedSpace
 from tests.south.emulator.bench import (
     CODE,
     CR2,
@@ -280,3 +281,24 @@ def test_a_held_thread_waits_for_its_kick(bench: Bench) -> None:
     task.thread.kick()
     bench.go()
     assert bench.calls[-1][1] == 231
+
+
+# -- errors of ours ---------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_call_or_while_a_page_is_made_ends_the_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> int:
+        raise RuntimeError("of ours")
+
+    bench.answers[39] = broken
+    bench.run(call(39) + call(40))
+    assert [number for _, number, _ in bench.calls] == [39]
+    task = bench.load(mov(7, DATA) + LOAD + call(40))
+    with monkeypatch.context() as patch:
+        patch.setattr(PagedSpace, "touch", lambda *args, **options: broken())
+        bench.go()
+    assert bench.lost_tasks[1:] == [task]
+    bench.run(call(41) + END)
+    assert [number for _, number, _ in bench.calls] == [39, 41, 231]
