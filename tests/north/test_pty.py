@@ -6,6 +6,7 @@ import random
 import struct
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +17,15 @@ from pylitebox.abi import ioctl as io
 from pylitebox.abi import poll as po
 from pylitebox.abi import termios as t
 from pylitebox.kernel.fs.devfs import DevFs
+from pylitebox.kernel.tty import terminal
+from pylitebox.kernel.tty.discipline import SIZE, LineDiscipline
 from tests.north.bench import Bench, Guest
 from tests.north.calls import control, events, read, wait, write
 from tests.north.conftest import HostGuest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.north.conftest import AnyGuest
 
 FLAGS = fc.O_RDWR | fc.O_NOCTTY | fc.O_NONBLOCK
@@ -378,3 +383,63 @@ def test_random_sessions() -> None:
         # the host moves bytes in a thread of its own: what it shows may depend on when that runs
         assert any(_session(host, seed) == wanted for _ in range(4)), seed
     assert ours.bench.kernel.internal_errors == 0
+
+
+# -- what one write may cost ------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Counts the calls of a function."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.calls = 0
+        self._function = function
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., object]:
+        return partial(self, instance)
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        self.calls += 1
+        return self._function(*arguments, **options)
+
+
+@pytest.fixture
+def ours() -> Guest:
+    return with_devices(Bench().guest())
+
+
+def test_a_line_that_is_too_long_has_an_end(ours: Guest) -> None:
+    """Each \\377 is two bytes with PARMRK, and one was dropped to make room for it."""
+    master, slave = open_pair(ours)
+    change(ours, slave, on=(t.PARMRK, 0, 0), off=(t.ICRNL, 0, t.ECHO))
+    for _ in range(4):
+        assert write(ours, master, b"\xff" * 4096) == 4096
+    assert len(ours.task.files.get(slave).tty.discipline.buffer) <= SIZE + 2
+    assert write(ours, master, b"\n") == 1
+    assert read(ours, slave, 8192)[-1:] == b"\n"
+
+
+def test_a_key_that_is_pressed_a_thousand_times_at_once(ours: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is that of the bytes, not of the bytes times the line or the processes."""
+    master, slave = open_pair(ours)
+    change(ours, slave, on=(t.IUTF8, 0, 0))
+    for name in ("_echo", "_continues"):
+        monkeypatch.setattr(LineDiscipline, name, Counted(getattr(LineDiscipline, name)))
+    echo, continues = vars(LineDiscipline)["_echo"], vars(LineDiscipline)["_continues"]
+    write(ours, master, b"\x80" * 4000)
+    echo.calls = continues.calls = 0
+    write(ours, master, b"\x12" * 1000)  # VREPRINT
+    assert echo.calls <= 20 * SIZE
+    read(ours, master, 16384)
+    continues.calls = 0
+    write(ours, master, b"\x7f" * 1000)  # VERASE
+    assert continues.calls <= 4000
+    posted = Counted(terminal.post_group)
+    monkeypatch.setattr(terminal, "post_group", posted)
+    woken = []
+    tty = ours.task.files.get(slave).tty
+    tty.write_queue.watch("test", lambda: woken.append(1))
+    write(ours, master, b"\x03\x1c" * 500)  # VINTR, VQUIT
+    write(ours, master, b"\x13\x11" * 500)  # VSTOP, VSTART
+    assert posted.calls == 2
+    assert 1 <= len(woken) <= 4

@@ -103,6 +103,23 @@ print("ok")
 
 
 @needs_landlock
+def test_without_guests_on_the_host_no_process_of_it_is_looked_at(user: Sequence[str]) -> None:
+    out = python(
+        """
+enclose(paths(**{"/usr": READ_TREE, "/proc": PROC_NAMES}))
+assert set(open_descriptors()) >= {0, 1, 2}
+for path in ("/proc/1/cmdline", "/proc/self/maps", "/proc/net/unix", "/proc/sys/kernel/core_pattern"):
+    assert fails(os.open, path, os.O_RDONLY) == 13, path
+for path in ("/proc/self/mem", "/proc/self/oom_score_adj"):
+    assert fails(os.open, path, os.O_WRONLY) == 13, path
+print("ok")
+""",
+        user,
+    )
+    assert out == "ok"
+
+
+@needs_landlock
 def test_a_file_rule_and_a_writable_tree(user: Sequence[str]) -> None:
     out = python(
         """

@@ -539,8 +539,9 @@ class GuestEvents(Protocol):
         """The parent of a vfork stands parked until the child has exec'd or ended; result as of `syscall`."""
         ...
 
-    def lost(self, task: Task) -> None:
-        """The guest process of ``task`` ended without the kernel's order (the host killed it)."""
+    def lost(self, task: Task, error: Exception | None = None) -> None:
+        """The guest process of ``task`` ended without the kernel's order (the host killed it); ``error``: it could not
+        go on because of an error of ours."""
         ...
 
 

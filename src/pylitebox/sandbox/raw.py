@@ -28,7 +28,9 @@ class RawTerminal:
         settings, self._settings = self._settings, None
         if settings is not None:
             try:
-                termios.tcsetattr(self._fd, termios.TCSADRAIN, settings)  # type: ignore[arg-type]
+                # what it has answered to the program, and nobody read, is not typed to whoever reads next
+                termios.tcflush(self._fd, termios.TCIFLUSH)
+                termios.tcsetattr(self._fd, termios.TCSAFLUSH, settings)  # type: ignore[arg-type]
             except termios.error:  # it is gone
                 pass
 

@@ -95,9 +95,9 @@ def compose(channel: Channel, message: Message) -> Composed:
     ingredients = platforms.Ingredients(plan.open_stub() if row.stub else "", plan.urandom, local, memory)
     if row.early:
         platform = row.make(ingredients)
-        walls = plan.enclose()
+        walls = plan.enclose(row)
     else:
-        walls = plan.enclose()
+        walls = plan.enclose(row)
         platform = row.make(ingredients)
     workers = Workers()
     workers.attach(platform)
@@ -235,12 +235,13 @@ class _Plan:
         if self._stub_fd >= 0:
             os.close(self._stub_fd)
 
-    def enclose(self) -> list[confine.Wall]:
+    def enclose(self, row: platforms.Row) -> list[confine.Wall]:
         uid = self._uid()
+        rights = confine.PROC if row.stub else confine.PROC_NAMES
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             walls = confine.enclose(
-                [*self._rules, (proc, confine.PROC)], uid=uid, required=("landlock",) if uid == 0 else ()
+                [*self._rules, (proc, rights)], uid=uid, required=("landlock",) if uid == 0 else ()
             )
         finally:
             os.close(proc)

@@ -32,6 +32,8 @@ from pylitebox.south.native import filters
 READ_TREE = L.LANDLOCK_ACCESS_FS_READ_FILE | L.LANDLOCK_ACCESS_FS_READ_DIR
 #: For /proc: the memory of guests is written through it.
 PROC = READ_TREE | L.LANDLOCK_ACCESS_FS_WRITE_FILE
+#: For /proc, where no guest is a process of the host: our own descriptors are listed.
+PROC_NAMES = L.LANDLOCK_ACCESS_FS_READ_DIR
 #: For the stub.
 EXECUTE = L.LANDLOCK_ACCESS_FS_READ_FILE | L.LANDLOCK_ACCESS_FS_EXECUTE
 #: For a host directory mounted ``rw``: no device, no socket, no execution.

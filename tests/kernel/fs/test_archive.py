@@ -318,6 +318,18 @@ def test_a_great_many_directories_in_a_few_names_count(monkeypatch):
     assert "more than 1000 files" in fault(*(member(f"{i}/" + "a/" * 500) for i in range(3)))
 
 
+def test_names_of_sparse_files_are_bounded(monkeypatch):
+    """4096 paths of directories are remembered: those of a megabyte were four gigabytes."""
+    headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1", "GNU.sparse.name": "d/" * 2100 + "x"}
+    assert "more than 4096 bytes" in fault(member("a", b"1", pax_headers=headers))
+
+
+def test_hard_links_are_bounded(monkeypatch):
+    monkeypatch.setattr(archivefs, "MAX_FILES", 5)
+    assert len(index_of(archive(member("f"), *(hard(f"{i}", "f") for i in range(5))))) == 2
+    assert "more than 5 hard links" in fault(member("f"), *(hard(f"{i}", "f") for i in range(6)))
+
+
 def test_extended_headers_are_bounded(monkeypatch):
     monkeypatch.setattr(tar, "MAX_EXTENDED", 2000)
     assert "extended header of more than" in fault(member("a", pax_headers={"comment": "x" * 3000}))
@@ -380,6 +392,16 @@ def test_sparse_files(tmp_path, options):
     source.close()
 
 
+def test_a_file_of_a_great_many_pieces_is_read_in_parts(monkeypatch):
+    """So that the loop goes on between them."""
+    monkeypatch.setattr(archivefs, "_MOST_PARTS", 10)
+    headers = {"GNU.sparse.map": ",".join(f"{2 * i},1" for i in range(100)), "GNU.sparse.size": "200"}
+    file = opened(ops.open(tree(archive(member("f", b"x" * 100, pax_headers=headers))).root, b"/f", fc.O_RDONLY))
+    assert file.read(200) == b"x\0" * 5
+    assert b"".join(iter(lambda: file.read(200), b"")) == b"x\0" * 95
+    assert file.map_source().read_at(200, 0) == b"x\0" * 100
+
+
 def test_damaged_maps_of_sparse_files():
     for text in ("1,2,3", "5,1,0,1", "0,99999", "0,1,1,99999999999999999999", "-1,1", "0,x"):
         headers = {"GNU.sparse.map": text, "GNU.sparse.size": "100", "GNU.sparse.name": "s"}
@@ -430,6 +452,22 @@ def test_a_mapped_file_is_copied_once_and_copies_are_bounded(monkeypatch):
     assert errno_of(ops.open(t.root, b"/big", fc.O_RDONLY).map_source) == E.ENOMEM
     assert ops.open(t.root, b"/no", fc.O_RDONLY).map_source().read_at(9, 0) == b""
     assert errno_of(ops.open(t.root, b"/f1", fc.O_RDWR).inode.lower.map_source, write=True) == E.EACCES
+
+
+def test_holes_of_a_mapped_file_count(monkeypatch):
+    """Whoever maps and reads them has the host fill them with memory, which stays as long as the copy does."""
+    monkeypatch.setattr(archivefs, "MAX_KEPT", 10_000)
+    monkeypatch.setattr(archivefs, "MAX_MAPPED", 9_000)
+
+    def sparse(name, size):
+        return member(name, b"x", pax_headers={"GNU.sparse.map": "0,1", "GNU.sparse.size": str(size)})
+
+    t = tree(archive(sparse("a", 6000), sparse("b", 6000), sparse("c", 1 << 40)))
+    for name in (b"/a", b"/b"):
+        assert opened(ops.open(t.root, name, fc.O_RDONLY)).map_source().read_at(2, 0) == b"x\0"
+    assert len(t.filesystem.lower._buffers) == 1
+    assert t.filesystem.lower._kept == 6000
+    assert errno_of(opened(ops.open(t.root, b"/c", fc.O_RDONLY)).map_source) == E.ENOMEM
 
 
 def test_a_mapping_that_waits_for_the_disk_goes_on_where_it_was():

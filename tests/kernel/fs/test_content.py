@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.fs.content import CHUNK, PAGE, Budget, Content
+from pylitebox.south.mock.host import MockBuffer
 from tests.kernel.fs.support import Platform, errno_of
 
 LIMIT = 64 * CHUNK
@@ -219,3 +220,22 @@ def test_data_moves_only_if_there_is_room() -> None:
         content.insert(4096, 4096)
     assert content.read_at(1 << 20, 0) == bytes(range(256)) * 300
     assert budget.used == content.charged
+
+
+def test_a_buffer_that_has_no_room_for_all_loses_nothing() -> None:
+    """Where guests' memory is in one piece, a write to a shared buffer may end early."""
+
+    class Full(MockBuffer):
+        def write_at(self, data: bytes | memoryview, offset: int) -> int:
+            return super().write_at(data[:PAGE], offset)
+
+    class Small(Platform):
+        def shared_buffer(self, name: str) -> Any:
+            self.made = Full(name)
+            return self.made
+
+    content, platform = Content(Budget(LIMIT)), Small()
+    content.write_at(b"x" * 3 * PAGE, 0)
+    assert errno_of(content.share, platform, "x") == E.ENOSPC
+    assert platform.made.users == 0
+    assert content.read_at(LIMIT, 0) == b"x" * 3 * PAGE

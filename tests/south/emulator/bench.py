@@ -86,7 +86,7 @@ class Bench:
     def started(self, task: Any) -> None:
         self.started_tasks.append(task)
 
-    def lost(self, task: Any) -> None:
+    def lost(self, task: Any, error: Exception | None = None) -> None:
         self.lost_tasks.append(task)
 
     def vfork_wait(self, parent: Any, tid: int) -> int | None:

@@ -10,6 +10,7 @@ import pytest
 from pylitebox.abi.mman import PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VM
 from pylitebox.abi.signal import SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from pylitebox.south.paging import PagedSpace
 from tests.south.emulator.bench import (
     CODE,
     CR2,
@@ -292,3 +293,24 @@ def test_the_tlb_grows_for_who_computes_without_calls(bench: Bench) -> None:
     assert not bench.faults
     assert bench.calls[-1][1] == 231
     assert bench.platform._ticker.hooks < 6 * pages  # a fill for each access would be 16 times as many
+
+
+# -- errors of ours ---------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_call_or_while_a_page_is_made_ends_the_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> int:
+        raise RuntimeError("of ours")
+
+    bench.answers[39] = broken
+    bench.run(call(39) + call(40))
+    assert [number for _, number, _ in bench.calls] == [39]
+    task = bench.load(mov(7, DATA) + LOAD + call(40))
+    with monkeypatch.context() as patch:
+        patch.setattr(PagedSpace, "touch", lambda *args, **options: broken())
+        bench.go()
+    assert bench.lost_tasks[1:] == [task]
+    bench.run(call(41) + END)
+    assert [number for _, number, _ in bench.calls] == [39, 41, 231]

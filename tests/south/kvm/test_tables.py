@@ -153,3 +153,27 @@ def test_only_breakpoints_are_for_users() -> None:
     gates = [struct.unpack_from("<HHBBHII", page, 0x200 + 16 * vector) for vector in range(33)]
     assert [vector for vector, gate in enumerate(gates) if gate[3] >> 5 & 3] == [3, 4]
     assert all(gate[1] == tr.KERNEL_CODE and gate[2] == 1 and gate[3] & 0x9F == 0x8E for gate in gates)
+
+
+def test_what_was_taken_away_stays_so_when_the_pool_is_used_again() -> None:
+    """A change of one space waits in the journal while another one needs the last pages: it must not be lost."""
+    bench = Bench(shadowed=True, size=32 * PAGE_SIZE)
+    tables = bench.tables
+    space, greedy = PagedSpace(bench.cache, tables), PagedSpace(bench.cache, tables)
+    space.map(0x10000, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, None, 0, shared=False)
+    space.touch(0x10, PROT_WRITE)
+    tables.show(space, 0x10)
+    assert bench.walk(bench.settle(space), 0x10) & PRESENT
+    index = 0
+    while len(tables._free) + tables._end - tables._next >= 4:
+        page, index = index << 18, index + 1
+        greedy.map(page * PAGE_SIZE, PAGE_SIZE, PROT_READ, None, 0, shared=False)
+        greedy.touch(page, PROT_READ)
+        tables.show(greedy, page)
+    bench.settle(greedy)
+    greedy.drop()
+    space.unmap(0x10000, PAGE_SIZE)  # its frame is anybody's now
+    bench.settle(PagedSpace(bench.cache, tables))
+    assert bench.forgets == 1
+    assert space in tables._of
+    assert not bench.walk(tables.root(space), 0x10) & PRESENT

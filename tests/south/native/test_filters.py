@@ -16,6 +16,8 @@ from pylitebox.abi.seccomp import (
     AUDIT_ARCH_AARCH64,
     AUDIT_ARCH_I386,
     AUDIT_ARCH_X86_64,
+    SECCOMP_IOCTL_NOTIF_ADDFD,
+    SECCOMP_IOCTL_NOTIF_RECV,
     SECCOMP_RET_ACTION_FULL,
     X32_SYSCALL_BIT,
 )
@@ -207,3 +209,17 @@ def test_each_rule_has_a_reason_and_a_number() -> None:
             assert rule.name in X86_64
             if rule.reaches_host and rule.cases:
                 assert rule.conditions, rule.name
+
+
+# -- facts of the supervisor's filter -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["kvm", "emulator"])
+def test_without_guests_on_the_host_the_supervisor_reaches_no_process_of_it(group: str) -> None:
+    """What runs guest code in the supervisor's own process needs this most."""
+    code = filters.supervisor_filter((group,))
+    for name in ("process_vm_writev", "tgkill", "pidfd_open", "pidfd_send_signal", "wait4", "sched_setaffinity"):
+        assert run(code, X86_64[name]) == S.refuse(E.EPERM)
+        assert run(filters.supervisor_filter(), X86_64[name], 0, 9, 9) == S.ALLOW, "else the fact says nothing"
+    for request in (SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_ADDFD):
+        assert run(code, X86_64["ioctl"], 5, request) == S.refuse(E.EPERM)

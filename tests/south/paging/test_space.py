@@ -325,6 +325,97 @@ def test_a_buffer_without_room_says_so(machine: Machine) -> None:
     assert buffer.size() == 255 * P
 
 
+def test_files_that_were_mapped_in_vain_are_forgotten(machine: Machine, space: PagedSpace) -> None:
+    """Else each would be looked at when frames run out, and some memory held for it for ever."""
+    for key in range(1500):
+        space.map(BASE, P, PROT_READ, File(b"x", key), 0, shared=False)
+        if key % 500 == 0:
+            space.touch(BASE // P, PROT_READ)
+        space.unmap(BASE, P)
+    assert len(machine.cache._files) == 3
+    space.map(BASE, 300 * P, RW, None, 0, shared=False)
+    for page in range(255):
+        space.touch(BASE // P + page, PROT_WRITE)
+    with pytest.raises(KernelError) as caught:
+        space.touch(BASE // P + 255, PROT_WRITE)
+    assert caught.value.errno == E.ENOMEM
+    assert len(machine.cache._files) == 0
+
+
+class Handle(File):
+    """A handle that says so when it is used after its end."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def stat(self) -> SimpleNamespace:
+        if self.closed:
+            raise OSError(9, "Bad file descriptor")
+        return super().stat()
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        if self.closed:
+            raise OSError(9, "Bad file descriptor")
+        return super().read_at(size, offset)
+
+    read_now = read_at
+
+
+def test_one_handle_of_a_file_may_be_closed_before_another(machine: Machine, space: PagedSpace) -> None:
+    kept = Handle(b"x" * 40 * P)
+    first = Handle(b"x" * 40 * P)
+    space.map(BASE, P, PROT_READ, first, 0, shared=False)
+    space.map(BASE + P, 30 * P, RW, kept, P, shared=True)
+    space.unmap(BASE, P)
+    first.close()
+    space.memory.write(BASE + 20 * P, b"y")
+    space.sync(BASE + P, 30 * P)
+    assert kept.data[20 * P] == ord("y")
+    for _ in range(10):
+        handle = Handle(b"x" * 40 * P)
+        space.map(BASE, P, PROT_READ, handle, 0, shared=False)
+        space.unmap(BASE, P)
+        handle.close()
+    assert len(machine.cache._files[7, 1].sources) == 2
+    assert space.memory.read(BASE + 21 * P, 1) == b"x"
+
+
+class Counted(dict[int, int]):
+    """Frames that count how often they are walked over."""
+
+    walks = 0
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_many_small_mappings_are_asked_for_without_a_walk_over_all_frames(machine: Machine, space: PagedSpace) -> None:
+    buffer = PagedBuffer(machine.physical)
+    buffer.write_at(b"x" * 100 * P, 0)
+    buffer.pages.frames = frames = Counted(buffer.pages.frames)
+    for page in range(40):
+        space.map(BASE + page * P, P, (PROT_READ, RW)[page % 2], buffer, page * 3 * P, shared=True)
+    assert space.resident(BASE, 40 * P) == b"\1" * 34 + bytes(6)
+    assert frames.walks == 0
+    space.map(BASE + 64 * P, 1000 * P, PROT_READ, buffer, 98 * P, shared=True)
+    assert space.resident(BASE + 64 * P, 1000 * P) == b"\1\1" + bytes(998)
+    assert frames.walks == 1
+
+
+def test_a_file_is_written_back_once_however_often_it_is_mapped(space: PagedSpace) -> None:
+    file = File(bytes(16 * P))
+    writes: list[int] = []
+    write, file.write_at = file.write_at, lambda data, offset: writes.append(offset) or write(data, offset)  # type: ignore[method-assign]
+    for page in range(8):
+        space.map(BASE + 2 * page * P, P, RW, file, page * P, shared=True)
+        space.memory.write(BASE + 2 * page * P, b"z")
+    space.sync(BASE, 16 * P)
+    assert writes == [page * P for page in range(8)]
+
+
 # -- code -------------------------------------------------------------------------------------------------------------
 
 

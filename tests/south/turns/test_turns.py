@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from pylitebox.abi.mman import PROT_READ, PROT_WRITE
+from pylitebox.abi import errno as E
+from pylitebox.abi.mman import PROT_READ, PROT_WRITE, TASK_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
+from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.image import Image
 from pylitebox.kernel.wait import WaitQueue
 from pylitebox.south.paging import PagedSpace
@@ -123,8 +125,8 @@ class ScriptPlatform(TurnPlatform[ScriptThread]):
     def started(self, task: Any) -> None:
         self.told.append(("started", task.tid))
 
-    def lost(self, task: Any) -> None:
-        self.told.append(("lost", task.tid))
+    def lost(self, task: Any, error: Exception | None = None) -> None:
+        self.told.append(("lost", task.tid) if error is None else ("lost", (task.tid, str(error))))
 
 
 class Task:
@@ -251,6 +253,28 @@ def test_a_lost_process_is_told_of(platform: ScriptPlatform) -> None:
 
     thread = load(platform, 1, lose)
     assert go(platform) == [("run", 1), ("lost", 1)]
+
+
+def test_an_error_of_ours_ends_the_process_that_ran_and_nothing_else(platform: ScriptPlatform) -> None:
+    def fail() -> bool:
+        raise OSError("of ours")
+
+    failing, other = load(platform, 1, fail), load(platform, 2)
+    assert go(platform) == [("run", 1), ("lost", (1, "of ours")), ("run", 2)]
+    assert failing.mode == other.mode == "dead"
+    assert platform.turn == (None, 0)
+
+
+@pytest.mark.parametrize("base", [TASK_SIZE, 1 << 47, 1 << 63, (1 << 64) - 4096])
+def test_a_child_cannot_have_a_base_that_no_program_has(platform: ScriptPlatform, base: int) -> None:
+    """A CPU refuses it: the base of the thread that ran before would stay."""
+    thread = load(platform, 1)
+    thread.number, thread.args = NR_CLONE, (0, 0x9000, 0, 0, base, 0)
+    with pytest.raises(KernelError) as caught:
+        thread.clone(Task(2), CLONE_VM | CLONE_THREAD | CLONE_SETTLS)  # type: ignore[arg-type]
+    assert caught.value.errno == E.EPERM
+    assert thread.process.threads == {thread}
+    assert thread.clone(Task(2), CLONE_VM | CLONE_THREAD) == 2  # type: ignore[arg-type]
 
 
 def test_a_page_that_waits_for_a_disk_parks_its_thread(

@@ -12,7 +12,7 @@ members takes some 20 MB. The numbers of files, pieces and bytes of text are bou
 Data is read from the archive at its place. Members begin at multiples of 512 bytes, and a mapping at those of a page;
 so a file that is mapped or executed is copied once into a shared buffer, of which guests get read-only handles. The
 buffers that nobody needs are kept within MAX_KEPT bytes and MAX_BUFFERS, those used longest ago go first; a file of
-more than MAX_MAPPED bytes of data cannot be mapped (ENOMEM).
+more than MAX_MAPPED bytes, holes included, cannot be mapped (ENOMEM).
 
 What changes the archive while it is used changes what is read, as on a disk; to replace it by another file is safe.
 Missing: extended attributes other than user.* and trusted.*; access times are modification times.
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from pylitebox.kernel.platform import HostFile, MapSource, SharedBuffer
     from pylitebox.kernel.wait import WaitQueue
 
-#: Files of one archive, directories that it doesn't name included; and bytes of names, targets and attributes.
+#: Files of one archive, directories that it doesn't name included, and hard links; bytes of names, targets and
+#: attributes.
 MAX_FILES = 1 << 19
 MAX_TEXT = 128 << 20
 #: Pieces of all sparse files.
@@ -47,12 +48,14 @@ MAX_NAME = 255
 MAX_LINKS_FOLLOWED, MAX_STEPS = 40, 1 << 22
 #: Paths of directories that are remembered while the index is made; what one attribute takes beside its text.
 _REMEMBERED, _ATTRIBUTE_COST = 4096, 128
-#: Copies of mapped files that are kept, and the most data that is copied for one.
+#: Copies of mapped files that are kept, and the largest file that is copied.
 MAX_KEPT, MAX_BUFFERS, MAX_MAPPED = 256 << 20, 256, 1 << 30
 #: Copies that wait for the disk; one more, and the oldest begins anew.
 MAX_UNFINISHED = 16
 #: Bytes that are read at once: of a sparse file, and to copy one.
 MAX_READ, _COPY = 64 << 20, 1 << 20
+#: Pieces and holes that are read at once.
+_MOST_PARTS = 4096
 #: The extended attributes that are shown.
 _NAMESPACES = (b"user.", b"trusted.")
 _BLOCK = 4096
@@ -63,7 +66,7 @@ class Index:
 
     def __init__(self, now_ns: int) -> None:
         self._now = now_ns
-        self._text = self._pieces = self._steps = 0
+        self._text = self._pieces = self._steps = self._links = 0
         self.mode, self.uid, self.gid, self.nlink = array("I"), array("I"), array("I"), array("I")
         self.size, self.mtime, self.offset = array("q"), array("q"), array("q")
         self.entries: dict[int, dict[bytes, int]] = {}
@@ -108,6 +111,9 @@ class Index:
             if number == old:
                 return
             self._drop(directory, name)
+            self._links += 1
+            if self._links > MAX_FILES:
+                raise ArchiveError(f"holds more than {MAX_FILES} hard links")
             self.nlink[number] += 1
         elif old is not None and member.mode & S_IFMT == S_IFDIR == self.mode[old] & S_IFMT:
             self._fill(old, member, member.mtime_ns)
@@ -323,7 +329,7 @@ class ArchiveInode(Inode):
                 if parts:
                     break
                 raise
-            if not parts[-1]:
+            if not parts[-1] or len(parts) == _MOST_PARTS:
                 break
             size, offset = size - len(parts[-1]), offset + len(parts[-1])
         return b"".join(parts)
@@ -429,7 +435,7 @@ class ArchiveFs(FileSystem):
             return buffer
         buffer, done = self._unfinished.pop(inode.number, (None, 0))
         if buffer is None:
-            if inode._stored() > MAX_MAPPED:
+            if inode.size > MAX_MAPPED:  # holes count: who maps them has the host fill them
                 raise KernelError(E.ENOMEM)
             buffer = self.kernel.platform.shared_buffer(f"file:{inode.ino}")
         try:
@@ -445,10 +451,10 @@ class ArchiveFs(FileSystem):
                 self._unfinished.popitem(last=False)[1][0].close()
             raise WouldBlock
         self._buffers[inode.number] = buffer
-        self._kept += inode._stored()
+        self._kept += inode.size
         while len(self._buffers) > 1 and (self._kept > MAX_KEPT or len(self._buffers) > MAX_BUFFERS):
             number, oldest = self._buffers.popitem(last=False)
-            self._kept -= self.inode(number)._stored()
+            self._kept -= self.index.size[number]
             oldest.close()  # whoever maps it keeps its memory
         return buffer
 

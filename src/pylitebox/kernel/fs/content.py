@@ -425,8 +425,8 @@ class Content:
                 buffer.truncate(self.size)
                 for index, chunk in self._chunks.items():
                     data = memoryview(chunk)[: max(0, self.size - index * CHUNK)]
-                    if data:
-                        buffer.write_at(data, index * CHUNK)
+                    if data and buffer.write_at(data, index * CHUNK) < len(data):
+                        raise KernelError(E.ENOSPC)
             except BaseException:
                 buffer.close()
                 raise

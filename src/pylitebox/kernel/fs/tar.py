@@ -142,12 +142,11 @@ class Tar:
         member.mtime_ns = _time(extended[b"mtime"]) if extended.get(b"mtime") else _seconds(_number(fields[5]))
         member.offset, member.size = offset, data_size
         link = extended.get(b"linkpath") or fields[8].partition(b"\0")[0]
-        if len(name) > MAX_PATH or len(link) > MAX_PATH:
-            raise ArchiveError(f"has a name of more than {MAX_PATH} bytes")
+        _short(name)
         if kind == b"1":
-            member.hard = link
+            member.hard = _short(link)
         elif kind == b"2":
-            member.target, member.size = link, len(link)
+            member.target, member.size = _short(link), len(link)
         elif kind in b"34":
             member.rdev = makedev(_number(fields[12]) & 0xFFFFFFFF, _number(fields[13]) & 0xFFFFFFFF)
         elif mode == S_IFREG:
@@ -179,7 +178,7 @@ class Tar:
                 raise ArchiveError("has a sparse file of too many pieces")
             _place(member, real, [_decimal(text) for text in texts if text], start, start + stored)
         if member.pieces is not None:
-            member.name = extended.get(b"GNU.sparse.name") or member.name
+            member.name = _short(extended.get(b"GNU.sparse.name") or member.name)
         return start
 
     def _map(self, offset: int, size: int) -> tuple[list[int], int]:
@@ -324,6 +323,12 @@ def _time(text: bytes) -> int:
         raise ArchiveError("has a pax record whose number is damaged")
     nanoseconds = _seconds(_decimal(whole)) + int(digits)
     return -nanoseconds if negative else nanoseconds
+
+
+def _short(name: bytes) -> bytes:
+    if len(name) > MAX_PATH:
+        raise ArchiveError(f"has a name of more than {MAX_PATH} bytes")
+    return name
 
 
 def _name(fields: tuple[bytes, ...], *, gnu: bool) -> bytes:

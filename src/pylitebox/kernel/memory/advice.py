@@ -20,7 +20,8 @@ from pylitebox.kernel.memory.space import check_may_lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pylitebox.kernel.memory.areas import Region
+    from pylitebox.kernel.memory.areas import Region, Steps
+    from pylitebox.kernel.memory.sources import Source
     from pylitebox.kernel.memory.space import Space
     from pylitebox.kernel.task import Task
 
@@ -106,7 +107,7 @@ _FOLLOWED: dict[int, Callable[[Space, Region], None]] = {
 _STOPS = frozenset((mm.MADV_POPULATE_READ, mm.MADV_POPULATE_WRITE))
 
 
-def madvise(space: Space, start: int, length: int, advice: int) -> None:
+def madvise(space: Space, start: int, length: int, advice: int) -> Steps:
     """EINVAL, ENOMEM, EACCES."""
     follow = _FOLLOWED.get(advice)
     if (follow is None and advice not in _NOTED) or start % mm.PAGE_SIZE:
@@ -115,7 +116,7 @@ def madvise(space: Space, start: int, length: int, advice: int) -> None:
     if end >= 1 << 64:
         raise KernelError(E.EINVAL)
     at, hole = start, False
-    for part in space.areas.cut(start, end):
+    for part in space.areas.parts(start, end):
         if part.start != at:
             hole = True
             if advice in _STOPS:
@@ -123,18 +124,22 @@ def madvise(space: Space, start: int, length: int, advice: int) -> None:
         if follow is not None:
             follow(space, part)
         at = part.end
+        yield
     if hole or at != end:
         raise KernelError(E.ENOMEM)
+    return 0
 
 
 def msync(space: Space, start: int, end: int, flags: int) -> None:
     """Of whole pages; ENOMEM for a hole, once all else is done; EBUSY."""
     at, hole = start, False
+    synchronised: set[Source | None] = set()
     for part in space.areas.cut(start, end):
         hole |= part.start != at
         if flags & mm.MS_INVALIDATE and part.locked:
             raise KernelError(E.EBUSY)
-        if flags & mm.MS_SYNC and part.shared:
+        if flags & mm.MS_SYNC and part.shared and part.backing not in synchronised:
+            synchronised.add(part.backing)
             space.pages.sync(part.start, part.size)
         at = part.end
     if hole or (start < end and at != end):
@@ -144,17 +149,18 @@ def msync(space: Space, start: int, end: int, flags: int) -> None:
 # -- locks ------------------------------------------------------------------------------------------------------------
 
 
-def mlock(task: Task, space: Space, start: int, end: int) -> None:
+def mlock(task: Task, space: Space, start: int, end: int) -> Steps:
     """Of whole pages; ENOMEM beyond RLIMIT_MEMLOCK, and for a hole, once what lies before is locked; EPERM."""
     check_may_lock(task)
-    already = sum(part.size for part in space.areas.cut(start, end) if part.locked)
+    locked = (area for area in space.areas.within(start, end) if area.locked)
+    already = sum(min(end, area.end) - max(start, area.start) for area in locked)
     space.may_lock(task, end - start - already, E.ENOMEM)
-    set_locked(space, start, end, locked=True)
+    return set_locked(space, start, end, locked=True)
 
 
-def set_locked(space: Space, start: int, end: int, *, locked: bool) -> None:
+def set_locked(space: Space, start: int, end: int, *, locked: bool) -> Steps:
     at = start
-    for part in space.areas.cut(start, end):
+    for part in space.areas.parts(start, end):
         if part.start != at:
             break
         if part.locked != locked:
@@ -162,11 +168,13 @@ def set_locked(space: Space, start: int, end: int, *, locked: bool) -> None:
             part.locked = locked
             space.areas.replace(part.start, part.end, [part])
         at = part.end
+        yield
     if at < end:
         raise KernelError(E.ENOMEM)
+    return 0
 
 
-def mlockall(task: Task, space: Space, flags: int) -> None:
+def mlockall(task: Task, space: Space, flags: int) -> Steps:
     """MCL_CURRENT, MCL_FUTURE; EPERM, ENOMEM."""
     check_may_lock(task)
     limit = task.process.rlimits[RLIMIT_MEMLOCK][0]
@@ -174,16 +182,22 @@ def mlockall(task: Task, space: Space, flags: int) -> None:
     if current and limit != RLIM_INFINITY and space.areas.total > limit and not task.cred.capable(CAP_IPC_LOCK):
         raise KernelError(E.ENOMEM)
     space.lock_future = bool(flags & mm.MCL_FUTURE)
-    if current:
-        _set_all(space, locked=True)
+    return _set_all(space, locked=True) if current else nothing()
 
 
-def munlockall(space: Space) -> None:
+def munlockall(space: Space) -> Steps:
     space.lock_future = False
-    _set_all(space, locked=False)
+    return _set_all(space, locked=False)
 
 
-def _set_all(space: Space, *, locked: bool) -> None:
-    for part in space.areas.cut(0, mm.TASK_SIZE):
+def _set_all(space: Space, *, locked: bool) -> Steps:
+    for part in space.areas.parts(0, mm.TASK_SIZE):
         part.locked = locked
         space.areas.replace(part.start, part.end, [part])
+        yield
+    return 0
+
+
+def nothing() -> Steps:
+    yield
+    return 0

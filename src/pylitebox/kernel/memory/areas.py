@@ -6,6 +6,7 @@ An area says what is mapped and what may be done to it; pages are the platform's
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Generator
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _start = attrgetter("start")
 ALL = PROT_READ | PROT_WRITE | PROT_EXEC
+#: Work that goes from area to area: between two of them others may have their turn. What it gives is a call's result.
+Steps = Generator[None, None, int]
 
 
 class Region(Area):
@@ -137,6 +140,17 @@ class Areas:
     def cut(self, start: int, end: int) -> list[Region]:
         """What of each area lies in start..end."""
         return [area.part(max(start, area.start), min(end, area.end)) for area in self.within(start, end)]
+
+    def parts(self, start: int, end: int) -> Iterator[Region]:
+        """What :meth:`cut` gives, each part looked up when it is asked for: areas may change between two."""
+        while start < end:
+            i = self.index(start)
+            if i == len(self.regions) or self.regions[i].start >= end:
+                return
+            area = self.regions[i]
+            part = area.part(max(start, area.start), min(end, area.end))
+            start = part.end
+            yield part
 
     def covered(self, start: int, end: int) -> int:
         """Where the first hole from ``start`` on begins, at most ``end``."""

@@ -9,27 +9,28 @@ from pylitebox.abi import mman as mm
 from pylitebox.kernel.errors import KernelError
 
 if TYPE_CHECKING:
-    from pylitebox.kernel.memory.areas import Region
+    from pylitebox.kernel.memory.areas import Region, Steps
     from pylitebox.kernel.memory.space import Space
     from pylitebox.kernel.task import Task
 
 _FLAGS = mm.MREMAP_MAYMOVE | mm.MREMAP_FIXED | mm.MREMAP_DONTUNMAP
 
 
-def mremap(task: Task, space: Space, old: int, old_size: int, new_size: int, flags: int, new: int) -> int:
+def mremap(task: Task, space: Space, old: int, old_size: int, new_size: int, flags: int, new: int) -> Steps:
     """The new address. EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM."""
     old_size, new_size = _whole(old_size), _whole(new_size)
     _check(old, old_size, new_size, flags, new)
     if not flags & mm.MREMAP_FIXED or old_size != new_size:
         return _remap(task, space, old, old_size, new_size, flags, new)
     result, at = None, old
-    for part in space.areas.cut(old, old + old_size):
+    for part in space.areas.parts(old, old + old_size):
         if result is None and part.start != old:
             break
         new += part.start - at
         moved = _remap(task, space, part.start, part.size, part.size, flags, new)
         result = moved if result is None else result
         at, new = part.end, new + part.size
+        yield
     if result is None:
         raise KernelError(E.EFAULT)
     return result

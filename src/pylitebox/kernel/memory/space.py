@@ -22,6 +22,7 @@ from pylitebox.kernel.platform import Area, Map, Unmap
 if TYPE_CHECKING:
     from pylitebox.kernel.image import Image, Mapping
     from pylitebox.kernel.kernel import Kernel
+    from pylitebox.kernel.memory.areas import Steps
     from pylitebox.kernel.memory.sources import Source
     from pylitebox.kernel.platform import AddressSpace
     from pylitebox.kernel.task import Task
@@ -213,7 +214,7 @@ class Space:
         self.pages.unmap(start, end - start)
         self.areas.replace(start, end)
 
-    def protect(self, task: Task, start: int, end: int, prot: int) -> None:
+    def protect(self, task: Task, start: int, end: int, prot: int) -> Steps:
         """mprotect(2) of whole pages; ENOMEM at a hole and EACCES, once what lies before has been changed."""
         if prot & mm.PROT_GROWSDOWN:
             first = self.areas.find(start) or next(iter(self.areas.within(start, end)), None)
@@ -225,13 +226,15 @@ class Space:
         if prot & mm.PROT_GROWSUP:
             raise KernelError(E.EINVAL)
         at = start
-        for part in self.areas.cut(start, end):
+        for part in self.areas.parts(start, end):
             if part.start != at:
                 break
             self._protect(task, part, prot & ALL)
             at = part.end
+            yield
         if at < end:
             raise KernelError(E.ENOMEM)
+        return 0
 
     def _protect(self, task: Task, part: Region, prot: int) -> None:
         if prot & ~part.limit:

@@ -269,7 +269,7 @@ def _get_packet(file: PtyFile, task: Task, tty: Terminal, argument: int) -> int:
 def _signal(file: PtyFile, task: Task, tty: Terminal, argument: int) -> int:
     if argument not in (sg.SIGINT, sg.SIGQUIT, sg.SIGTSTP):
         raise KernelError(E.EINVAL)
-    tty.link.due.append((tty.link.group, argument))
+    tty.link.due[tty.link.group, argument] = None
     return 0
 
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 #: Bytes that wait to be read, at most (N_TTY_BUF_SIZE), and steps of echoing that wait for room.
 SIZE = 4096
+#: How often a line is shown again for what came in at once: it would be a line for each byte.
+_MOST_REPRINTS = 16
 #: The most that one step of output or echo takes: a tab.
 _STEP = 8
 #: Kinds of echo: a byte through output processing, a byte as it is, ^X, the column where a line begins, going back
 #: over a tab, and over a part of a character.
 _CHAR, _RAW, _CONTROL, _CANON, _TAB, _BACK = range(6)
+#: Bytes within a character of UTF-8.
+_CONTINUING = bytes(range(0x80, 0xC0))
 
 
 def is_control(c: int) -> bool:
@@ -48,8 +52,8 @@ def _is_word(c: int) -> bool:
 class LineDiscipline:
     """The discipline of one terminal."""
 
-    __slots__ = ("_canon_column", "_column", "_echoes", "_ends", "_erasing", "_literal", "_special", "_start",
-                 "buffer", "canon_head", "tty")  # fmt: skip
+    __slots__ = ("_canon_column", "_column", "_echoes", "_ends", "_erasing", "_literal", "_reprints", "_special",
+                 "_start", "buffer", "canon_head", "tty")  # fmt: skip
 
     def __init__(self, tty: Terminal) -> None:
         self.tty = tty
@@ -61,6 +65,7 @@ class LineDiscipline:
         self._column = self._canon_column = 0
         self._erasing = False
         self._literal = False  # behind VLNEXT
+        self._reprints = 0  # of what comes in now
         self._special = b""
         self.settings_changed(None)
 
@@ -154,6 +159,7 @@ class LineDiscipline:
     def receive(self, inbox: bytearray) -> None:
         """Take as much of ``inbox`` as there is room for."""
         marks = self.tty.iflag & t.PARMRK
+        self._reprints = 0
         while inbox:
             room = SIZE - len(self.buffer)
             room = (-(-room // 3) if marks else room) - 1
@@ -161,7 +167,7 @@ class LineDiscipline:
                 if not self.canonical or self.canon_head != self._start:
                     break
                 if room < 0:  # a line that is too long: its last byte makes room for the next
-                    del self.buffer[-1:]
+                    del self.buffer[min(len(self.buffer) - 1, SIZE) :]
                 room = 1
             chunk = bytes(inbox[:room])
             del inbox[:room]
@@ -256,7 +262,7 @@ class LineDiscipline:
 
     def _signal(self, signo: int, c: int) -> None:
         tty = self.tty
-        tty.due.append((tty.group, signo))
+        tty.due[tty.group, signo] = None
         if not tty.lflag & t.NOFLSH:
             self._echoes.clear()
             tty.flush_output()
@@ -285,8 +291,10 @@ class LineDiscipline:
             self._finish_erasing()
             self._echo(c)
             self._echoes.append((_CHAR, 10))
-            for old in self.buffer[self.canon_head - self._start :]:
-                self._echo(old)
+            self._reprints += 1
+            if self._reprints <= _MOST_REPRINTS:
+                for old in self.buffer[self.canon_head - self._start :]:
+                    self._echo(old)
         elif c == 10:
             if tty.lflag & (t.ECHO | t.ECHONL):
                 self._echoes.append((_CHAR, 10))
@@ -332,8 +340,8 @@ class LineDiscipline:
         letters = False
         while len(buffer) > begin:
             head = len(buffer) - 1
-            while self._continues(buffer[head]) and head > begin:
-                head -= 1
+            if self._continues(buffer[head]):
+                head = max(begin, begin + len(buffer[begin:].rstrip(_CONTINUING)) - 1)
             c = buffer[head]
             if self._continues(c):
                 break  # never a part of a character

@@ -69,9 +69,11 @@ class Terminal:
         self.packet_status = 0  # of a slave: what its master is to be told
         self.inbox = bytearray()
         self._taking = self._held = False
+        self._waking: dict[WaitQueue, None] = {}  # once all is taken
         self.read_queue = WaitQueue()
         self.write_queue = WaitQueue()
-        self.due: list[tuple[int, int]] = []  # (group, signal) that keys have raised
+        #: (group, signal) that keys have raised; once is enough, since nobody gets them before :meth:`settle`.
+        self.due: dict[tuple[int, int], None] = {}
         self.discipline = LineDiscipline(self)
 
     @property
@@ -104,11 +106,20 @@ class Terminal:
         self._taking = True
         self.discipline.receive(self.inbox)
         self._taking = False
+        while self._waking:
+            self._waking.popitem()[0].wake()
         if self._held:
             self._held = False
             self.link.take()
         if self.discipline.available():
             self.read_queue.wake()
+
+    def _wake(self, queue: WaitQueue) -> None:
+        """Once for all that is taken in one go, since many may look on."""
+        if self._taking:
+            self._waking[queue] = None
+        else:
+            queue.wake()
 
     def drained(self) -> None:
         """Something was read, or thrown away: there is room."""
@@ -120,7 +131,7 @@ class Terminal:
     def flush_output(self) -> None:
         """tty_driver_flush_buffer(): forget what the other end has not taken."""
         self.link.inbox.clear()
-        self.write_queue.wake()
+        self._wake(self.write_queue)
         self.tell_packet(t.TIOCPKT_FLUSHWRITE)
 
     def flush_input(self) -> None:
@@ -140,13 +151,13 @@ class Terminal:
         if self.stopped and not self.stopped_by_call:
             self.stopped = False
             self.tell_packet(t.TIOCPKT_START, t.TIOCPKT_STOP)
-            self.write_queue.wake()
+            self._wake(self.write_queue)
 
     def tell_packet(self, status: int, instead: int = 0) -> None:
         """Note something for a master in packet mode (man 2 TIOCPKT)."""
         if self.link.packet:
             self.packet_status = self.packet_status & ~instead | status
-            self.link.read_queue.wake()
+            self._wake(self.link.read_queue)
 
     # -- settings ---------------------------------------------------------------------------------------------
 
@@ -176,11 +187,11 @@ class Terminal:
             return
         self.winsize = self.link.winsize = winsize
         for group in dict.fromkeys((self.group, self.link.group)):
-            self.due.append((group, SIGWINCH))
+            self.due[group, SIGWINCH] = None
 
     def settle(self) -> None:
         """Send the signals that are due: the last thing that an operation does."""
         while self.due:
-            due, self.due = self.due, []
+            due, self.due = self.due, {}
             for group, signo in due:
                 post_group(self.kernel, group, signo)

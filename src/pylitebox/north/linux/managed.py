@@ -12,7 +12,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memory import advice as advices
-from pylitebox.kernel.memory.areas import ALL
+from pylitebox.kernel.memory.areas import ALL, Steps
 from pylitebox.kernel.memory.remap import mremap as remap
 from pylitebox.kernel.memory.space import Content, Space
 from pylitebox.kernel.process import managed as managed_thread
@@ -26,6 +26,8 @@ from pylitebox.north.linux.memory import file_to_map, pages
 from pylitebox.north.linux.table import managed
 from pylitebox.north.linux.time import read_timespec
 
+#: Areas that one call changes before others get their turn.
+_AREAS = 128
 _PROT_SEM = 8
 _MLOCK_ONFAULT = 1
 
@@ -35,6 +37,29 @@ def _space(task: Task) -> Space:
     if space is None:
         raise KernelError(E.ENOMEM)
     return space
+
+
+def _in_turns(task: Task, steps: Steps) -> Result:
+    """Go from area to area: at once if they are few."""
+    done = _some(steps)
+    return done if done is not None else _later(task, steps)
+
+
+def _some(steps: Steps) -> int | None:
+    try:
+        for _ in range(_AREAS):
+            next(steps)
+    except StopIteration as stop:
+        return int(stop.value)
+    return None
+
+
+def _later(task: Task, steps: Steps) -> Blocking:
+    while True:
+        yield next_turn(task)
+        done = _some(steps)
+        if done is not None:
+            return done
 
 
 # -- mappings ---------------------------------------------------------------------------------------------------------
@@ -114,13 +139,12 @@ def mprotect(task: Task, address: Address, length: Size, prot: Prot) -> Result:
         raise KernelError(E.ENOMEM)
     if prot & ~(ALL | _PROT_SEM | grows):
         raise KernelError(E.EINVAL)
-    _space(task).protect(task, address, end, prot)
-    return 0
+    return _in_turns(task, _space(task).protect(task, address, end, prot))
 
 
 @managed("mremap")
 def mremap(task: Task, old: Address, old_size: Size, new_size: Size, flags: ULong, new: Address) -> Result:
-    return remap(task, _space(task), old, old_size, new_size, flags, new)
+    return _in_turns(task, remap(task, _space(task), old, old_size, new_size, flags, new))
 
 
 @managed("brk")
@@ -130,8 +154,7 @@ def brk(task: Task, address: Address) -> Result:
 
 @managed("madvise")
 def madvise(task: Task, address: Address, length: Size, advice: Int) -> Result:
-    advices.madvise(_space(task), address, length, advice)
-    return 0
+    return _in_turns(task, advices.madvise(_space(task), address, length, advice))
 
 
 # -- questions, and locks ---------------------------------------------------------------------------------------------
@@ -175,8 +198,7 @@ def _mincore(task: Task, space: Space, start: int, end: int, vector: int) -> Blo
 
 @managed("mlock")
 def mlock(task: Task, address: Address, length: Size) -> Result:
-    advices.mlock(task, _space(task), *pages(address, length, E.EINVAL))
-    return 0
+    return _in_turns(task, advices.mlock(task, _space(task), *pages(address, length, E.EINVAL)))
 
 
 @managed("mlock2")
@@ -188,22 +210,19 @@ def mlock2(task: Task, address: Address, length: Size, flags: Int) -> Result:
 
 @managed("munlock")
 def munlock(task: Task, address: Address, length: Size) -> Result:
-    advices.set_locked(_space(task), *pages(address, length, E.EINVAL), locked=False)
-    return 0
+    return _in_turns(task, advices.set_locked(_space(task), *pages(address, length, E.EINVAL), locked=False))
 
 
 @managed("mlockall")
 def mlockall(task: Task, flags: Int) -> Result:
     if not flags or flags & ~(mm.MCL_CURRENT | mm.MCL_FUTURE | mm.MCL_ONFAULT) or flags == mm.MCL_ONFAULT:
         raise KernelError(E.EINVAL)
-    advices.mlockall(task, _space(task), flags)
-    return 0
+    return _in_turns(task, advices.mlockall(task, _space(task), flags))
 
 
 @managed("munlockall")
 def munlockall(task: Task) -> Result:
-    advices.munlockall(_space(task))
-    return 0
+    return _in_turns(task, advices.munlockall(_space(task)))
 
 
 # -- futexes ----------------------------------------------------------------------------------------------------------

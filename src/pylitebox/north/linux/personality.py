@@ -272,6 +272,9 @@ class Personality:
             return tid
         return self._start(parent, life.wait_vfork(child))
 
-    def lost(self, task: Task) -> None:
+    def lost(self, task: Task, error: Exception | None = None) -> None:
+        if error is not None:
+            log("internal error while a guest ran", error)
+            self.kernel.internal_errors += 1
         task.thread = None
         life.exit_process(task.process, status_word.signaled(sg.SIGKILL))

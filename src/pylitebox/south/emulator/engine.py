@@ -143,6 +143,7 @@ class Engine:
         self._control(_CTL_TLB_TYPE, 1, ctypes.c_int(_TLB_VIRTUAL))
         self._control(_CTL_USE_EXITS, 1, ctypes.c_int(1))  # no address ends a run
         self.poisoned = False
+        self.failure: Exception | None = None  # what a hook raised
         self._fills = 0  # since the TLB was flushed
         self._room = _TLB_SMALLEST  # so many that it cannot have had room for them
         self._flush_tlb_order = ctypes.c_int(_CTL_TLB_FLUSH | 1 << 30)
@@ -197,14 +198,23 @@ class Engine:
         )
         self._check(added, "watched")
 
-    def _install(self, trap: Callable[[int], None]) -> None:
+    def _failed(self, error: Exception) -> int:
+        """A hook raised: nothing passes through Unicorn."""
+        self.failure = error
+        self.stop()
+        return -1
+
+    def _install(self, trap: Callable[[int], None]) -> None:  # noqa: C901 - a function for each hook
         at, place = 0, _Entry()
 
         def on_fill(handle: int, address: int, what: int, entry: int, data: int) -> bool:
             nonlocal at, place
             if self.poisoned:
                 return False
-            found = self._fill(address, what)
+            try:
+                found = self._fill(address, what)
+            except Exception as error:  # noqa: BLE001
+                found = self._failed(error)
             if found < 0:
                 return False
             self._fills += 1
@@ -219,7 +229,10 @@ class Engine:
 
         def on_syscall(handle: int, data: int) -> None:
             if not self.poisoned:
-                self._syscall()
+                try:
+                    self._syscall()
+                except Exception as error:  # noqa: BLE001
+                    self._failed(error)
 
         def on_interrupt(handle: int, number: int, data: int) -> None:
             self.stop()
@@ -278,11 +291,15 @@ class Engine:
     # -- running ----------------------------------------------------------------------------------------------
 
     def start(self, rip: int) -> int:
-        """Run from ``rip`` until stopped, or until a fill says -1; Unicorn's error, 0 if it was stopped."""
+        """Run from ``rip`` until stopped, or until a fill says -1; Unicorn's error, 0 if it was stopped. What a hook
+        raises is raised here."""
         code: int = self._run(self.handle, rip, 0, 0, 0)
         if self.poisoned:
             self.poisoned = False
             self.restore(self.current)
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
         return code
 
     def stop(self) -> None:

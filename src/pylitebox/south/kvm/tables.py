@@ -247,7 +247,9 @@ class PageTables:
             for space in list(self._of):
                 self._drop(space)
         self.forget()  # the CPU is on no root of these
-        self._rows.clear()  # they are about tables whose shadows are gone: written below, or not in use
+        for where, bits, _, _ in self._rows:  # no shadow is left that would miss a store of ours
+            self._words[where - tr.WINDOW >> 3] = bits
+        self._rows.clear()
         self._reload = self.changed = True
         for page in self._used:
             self._memory[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)

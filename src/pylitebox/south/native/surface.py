@@ -430,9 +430,17 @@ HOST_WRITE: tuple[Rule, ...] = (
     plain("fsync", "beneath writable mounts"),
 )
 
+#: What only processes of the host as guests need.
+_NO_PROCESSES = (
+    "memfd_create", "pidfd_open", "pidfd_send_signal", "process_vm_writev", "sched_setaffinity", "tgkill", "wait4",
+)  # fmt: skip
+_NO_GUESTS_OUTSIDE = tuple(Rule(name, (), _EPERM, "there are no guest processes on the host") for name in _NO_PROCESSES)
+
 #: Only with the emulator platform, which runs guest code in the supervisor's own process.
 EMULATOR: tuple[Rule, ...] = (
     plain("clock_nanosleep", "the thread that ends time slices sleeps for one"),
+    Rule("ioctl", (), _EPERM, "there are no guest processes on the host"),
+    *_NO_GUESTS_OUTSIDE,
 )
 
 _VM = between(0, KVM_VM, KVM_VM, f"the virtual machine (descriptor {KVM_VM})")
@@ -446,11 +454,6 @@ _CPU_REQUESTS = one_of(
     "KVM_RUN, INTERRUPT, GET_MSRS, SET_MSRS, GET_XSAVE, SET_XSAVE, GET_SREGS, SET_SREGS",
 )
 _MEMORY_REQUEST = one_of(1, (K.KVM_SET_USER_MEMORY_REGION,), "KVM_SET_USER_MEMORY_REGION")
-#: What only processes of the host as guests need.
-_NO_PROCESSES = (
-    "memfd_create", "pidfd_open", "pidfd_send_signal", "process_vm_writev", "sched_setaffinity", "tgkill", "wait4",
-)  # fmt: skip
-
 #: Only with the kvm platform, whose guests are in a virtual machine of the supervisor's own.
 KVM: tuple[Rule, ...] = (
     Rule(
@@ -461,7 +464,7 @@ KVM: tuple[Rule, ...] = (
         "forgets them",
     ),
     plain("rt_sigtimedwait", "takes the tick that has ended a run"),
-    *(Rule(name, (), _EPERM, "there are no guest processes on the host") for name in _NO_PROCESSES),
+    *_NO_GUESTS_OUTSIDE,
 )
 
 #: No part of ours makes these. A supervisor that does has been taken over, and ends.

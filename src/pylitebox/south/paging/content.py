@@ -214,13 +214,25 @@ class FilePages(Pages):
 
 def _size(sources: list[MapSource]) -> int | None:
     for source in sources:
-        stat = getattr(source, "stat", None)
-        if stat is not None:
-            return int(stat().st_size)
-        size = getattr(source, "size", None)
-        if size is not None:
-            return int(size())
+        try:
+            stat = getattr(source, "stat", None)
+            if stat is not None:
+                return int(stat().st_size)
+            size = getattr(source, "size", None)
+            if size is not None:
+                return int(size())
+        except (KernelError, OSError):  # a handle that was closed
+            continue
     return None
+
+
+def _is_open(source: MapSource) -> bool:
+    """Whether a handle of a host file was not closed meanwhile."""
+    stat = getattr(source, "stat", None)
+    try:
+        return stat is None or stat() is not None
+    except (KernelError, OSError):
+        return False
 
 
 class PageCache:
@@ -245,8 +257,8 @@ class PageCache:
         if found is None:
             found = self._files[key] = FilePages(self.physical, state)
         self._files.move_to_end(key)
-        if source not in found.sources:
-            found.sources.append(source)
+        if source not in found.sources:  # another handle of the file: some may have been closed since
+            found.sources = [*filter(_is_open, found.sources), source]
         return found
 
     def unmapped(self, pages: Pages) -> None:
@@ -254,7 +266,7 @@ class PageCache:
         if isinstance(pages, FilePages):
             pages.sync()
             pages.sources.clear()
-            if pages.state is None:
+            if pages.state is None or not pages.frames:
                 for key in [key for key, kept in self._files.items() if kept is pages]:
                     self._drop(key)
 
@@ -263,13 +275,11 @@ class PageCache:
 
     def _reclaim(self) -> bool:
         """Drop what has been unused longest."""
-        for key, pages in self._files.items():
-            if not pages.mappers:
-                free = self.physical.used
-                self._drop(key)
-                if self.physical.used < free:
-                    return True
-                return self._reclaim()
+        used = self.physical.used
+        for key in [key for key, pages in self._files.items() if not pages.mappers]:
+            self._drop(key)
+            if self.physical.used < used:
+                return True
         return False
 
 

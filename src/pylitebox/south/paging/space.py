@@ -243,9 +243,10 @@ class PagedSpace:
         self._release(start >> PAGE_SHIFT, start + size >> PAGE_SHIFT)
 
     def sync(self, start: int, size: int) -> None:
-        for region in self._between(start >> PAGE_SHIFT, start + size >> PAGE_SHIFT):
-            if region.shared and region.content is not None:
-                region.content.sync()
+        regions = self._between(start >> PAGE_SHIFT, start + size >> PAGE_SHIFT)
+        for content in dict.fromkeys(region.content for region in regions if region.shared):
+            if content is not None:
+                content.sync()
 
     def fork(self) -> PagedSpace:
         physical, table = self.physical, self.table
@@ -275,10 +276,13 @@ class PagedSpace:
             answer[page - first] = 1
         for region in self._between(first, last):
             if region.content is not None:
-                for index in region.content.frames:
-                    page = index - region.index + region.start
-                    if max(first, region.start) <= page < min(last, region.end):
-                        answer[page - first] = 1
+                shift = region.start - region.index
+                low, high = max(first, region.start), min(last, region.end)
+                frames = region.content.frames
+                near = range(low - shift, high - shift)
+                for index in near if len(near) < len(frames) else frames:
+                    if index in near and index in frames:
+                        answer[index + shift - first] = 1
         return bytes(answer)
 
     def drop(self) -> None:
@@ -296,8 +300,12 @@ class PagedSpace:
 
     def _check_mapped(self, taken: Iterable[Region]) -> None:
         """Regions are gone: perhaps the last ones of their contents."""
-        for content in {region.content for region in taken}:
-            if content is not None and not any(region.content is content for region in self.regions):
+        gone = dict.fromkeys(region.content for region in taken if region.content is not None)
+        if not gone:
+            return
+        left = {region.content for region in self.regions}
+        for content in gone:
+            if content not in left:
                 content.mappers.pop(self, None)
                 if not content.mappers:
                     self.cache.unmapped(content)

@@ -142,12 +142,12 @@ class TurnPlatform(HostClocks, ABC, Generic[T]):
         if self.current is thread:
             self.current = None
 
-    def lose(self, thread: T) -> None:
-        """End a guest process that cannot go on, and tell the kernel."""
+    def lose(self, thread: T, error: Exception | None = None) -> None:
+        """End a guest process that cannot go on, and tell the kernel; ``error``: one of ours."""
         task = thread.task
         thread.kill()
         if task is not None:
-            self.events.lost(task)
+            self.events.lost(task, error)
 
     # -- a turn -----------------------------------------------------------------------------------------------
 
@@ -163,15 +163,17 @@ class TurnPlatform(HostClocks, ABC, Generic[T]):
         thread.mode = "running"
         task = thread.task
         assert task is not None
-        if thread.fresh:
-            thread.fresh = False
-            self.events.started(task)
         self._begin(thread, now)
         self.turn = thread, now
         try:
+            if thread.fresh:
+                thread.fresh = False
+                self.events.started(task)
             while thread.mode == "running" and (not thread.kick_wanted or self._safe_point(thread, task)):
                 if not self._run(thread, task):
                     break
+        except Exception as error:  # noqa: BLE001 - an error of ours ends the process, not the loop
+            self.lose(thread, error)
         finally:
             self.turn = None, 0
             used = time.monotonic_ns() - now

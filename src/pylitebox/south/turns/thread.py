@@ -10,8 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pylitebox.abi.mman import PAGE_SIZE
+from pylitebox.abi import errno as E
+from pylitebox.abi.mman import PAGE_SIZE, TASK_SIZE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
+from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.platform import MachineContext, Usage
 
 if TYPE_CHECKING:
@@ -141,6 +143,8 @@ class TurnThread(ABC):
 
     def clone(self, child: Task, flags: int) -> int | None:
         platform = self.platform
+        if self.number == NR_CLONE and flags & CLONE_SETTLS and self.args[4] >= TASK_SIZE:
+            raise KernelError(E.EPERM)  # as arch_prctl(2); a CPU would refuse it when the child runs
         space = self.space if flags & CLONE_VM else self.space.fork()
         thread = self.copy(self.process if flags & CLONE_THREAD else TurnProcess(), space)
         thread.task = child
