@@ -53,7 +53,7 @@ class Space:
         self.base = mm.TASK_SIZE - _MMAP_GAP - mm.page_down(entropy % _MMAP_RANDOM)
 
     def snapshot(self, *, detailed: bool = False) -> list[Area]:
-        copies = []
+        copies: list[Area] = []
         for area in self.areas:
             copy = area.part(area.start, area.end)
             if detailed:
