@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measure import measure
+from benchmarks.measure import MEASUREMENTS, measure, measure_ours
 from benchmarks.surroundings import build_probe, surroundings
 
 
@@ -22,13 +22,15 @@ def main() -> int:
         directory = Path(name)
         build_probe(directory)
         progress = lambda title: print(f"measuring {title}", file=sys.stderr)  # noqa: E731
-        results = measure(surroundings(directory), options.rounds, options.only, progress)
-    table = report.to_markdown(results)
+        results = measure(MEASUREMENTS, surroundings(directory), options.rounds, options.only, progress)
+    results |= measure_ours(options.rounds, options.only, progress)
+    goals = {measurement.name: measurement.goals for measurement in MEASUREMENTS}
+    table = f"{report.machine()}\n\n{report.to_markdown(results, goals)}"
     print(table, end="")
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "results.md").write_text(table)
-        (options.output / "results.json").write_text(report.to_json(results))
+        (options.output / "results.json").write_text(report.to_json(report.machine(), nanoseconds=results))
     return 0
 
 

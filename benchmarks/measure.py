@@ -28,29 +28,42 @@ KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
+class Goal:
+    """The project's own: ``who`` takes at most ``us``, or ``times`` as long as ``of``."""
+
+    who: str = "pylitebox"
+    us: float | None = None
+    times: float | None = None
+    of: str = "host"
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """``argv`` are the probe's arguments; empty: the start of a whole program from outside. The goals are the
-    project's own: ``most_us`` for pylitebox, ``most_ratio`` for pylitebox against the host."""
+    """``argv`` are the probe's arguments, or with ``program`` a command of its own; what runs prints nanoseconds.
+    ``outside``: the whole run is timed instead. ``rounds``: so is the probe with so many rounds, less a run with none,
+    by the round: for surroundings whose clock cannot be relied on."""
 
     name: str
-    argv: tuple[str, ...] = ()
-    most_us: float | None = None
-    most_ratio: float | None = None
+    argv: tuple[str, ...]
+    goals: tuple[Goal, ...] = ()
+    program: bool = False
+    outside: bool = False
+    rounds: int = 0
 
 
 MEASUREMENTS = [
-    Measurement("getppid", ("getppid", "20000"), most_us=5),
+    Measurement("getppid", ("getppid", "20000"), goals=(Goal(us=5),)),
     Measurement("stat", ("stat", "10000")),
     Measurement("open+close", ("open+close", "5000")),
     Measurement("pipe ping-pong", ("pipe", "3000")),
-    Measurement("fork+wait", ("fork", "100"), most_ratio=2.5),
-    Measurement("spawn /bin/true", ("spawn", "50", "/bin/true"), most_ratio=2.5),
-    Measurement("python3 -c pass", ("spawn", "5", PYTHON, "-c", "pass"), most_ratio=2),
-    Measurement("node -e 0", ("spawn", "3", "/usr/bin/node", "-e", "0"), most_ratio=2.5),
+    Measurement("fork+wait", ("fork", "100"), goals=(Goal(times=2.5),)),
+    Measurement("spawn /bin/true", ("spawn", "50", "/bin/true"), goals=(Goal(times=2.5),)),
+    Measurement("python3 -c pass", ("spawn", "5", PYTHON, "-c", "pass"), goals=(Goal(times=2),)),
+    Measurement("node -e 0", ("spawn", "3", "/usr/bin/node", "-e", "0"), goals=(Goal(times=2.5),)),
     Measurement("java -version", ("spawn", "3", "/usr/bin/java", "-version")),
     Measurement("ruby -e 0", ("spawn", "3", "/usr/bin/ruby", "-e", "0")),
     Measurement("find 1,300 files", ("spawn", "3", "/usr/bin/find", "/usr/share/zoneinfo")),
-    Measurement("cold run of /bin/true"),
+    Measurement("cold run of /bin/true", ("/bin/true",), program=True, outside=True),
 ]
 #: Ours alone: a sandbox that exists, against subprocess.run on the host.
 WARM = "warm box.run of /bin/true"
@@ -61,14 +74,22 @@ ROOTFS = {suffix: f"cold run of busybox true from a root{suffix} of 10,000 files
 Results = dict[str, dict[str, "float | str"]]
 
 
-def measure(places: list[Surrounding], rounds: int, only: str, progress: Callable[[str], None]) -> Results:
+def measure(
+    measurements: list[Measurement], places: list[Surrounding], rounds: int, only: str, progress: Callable[[str], None]
+) -> Results:
     """Measure everything whose name contains ``only``, ``rounds`` times in turn."""
     results: Results = {}
-    for measurement in MEASUREMENTS:
+    for measurement in measurements:
         if only in measurement.name:
             progress(measurement.name)
             turns = {place.name: _turn(place, measurement) for place in places}
-            results[measurement.name] = _rounds(turns, rounds)
+            results[measurement.name] = in_rounds(turns, rounds)
+    return results
+
+
+def measure_ours(rounds: int, only: str, progress: Callable[[str], None]) -> Results:
+    """What only pylitebox has."""
+    results: Results = {}
     if only in WARM:
         progress(WARM)
         results[WARM] = _warm(rounds)
@@ -92,16 +113,32 @@ def _rootfs(suffix: str, rounds: int) -> dict[str, float | str]:
                 info.size = 4000
                 archive.addfile(info, io.BytesIO(b"content\n" * 500))
         ours = [sys.executable, "-m", "pylitebox", "run", f"--rootfs={path}", "--", "/bin/busybox", "true"]
-        return _rounds({"pylitebox": lambda: _timed(lambda: _run(ours))}, rounds)
+        return in_rounds({"pylitebox": lambda: _timed(lambda: run(ours))}, rounds)
 
 
 def _turn(place: Surrounding, measurement: Measurement) -> Callable[[], float]:
-    if measurement.argv:
-        return lambda: float(_run([*place.prefix, place.probe, *measurement.argv]))
-    return lambda: _timed(lambda: _run([*place.prefix, "/bin/true"]))
+    command = [*place.prefix, *(() if measurement.program else (place.probe,)), *measurement.argv]
+
+    def turn() -> float:
+        if place.missing:
+            raise RuntimeError(place.missing)
+        if measurement.outside:
+            return _timed(lambda: run(command))
+        if measurement.rounds:
+            whole = _timed(lambda: run([*command, str(measurement.rounds)]))
+            taken = whole - _timed(lambda: run([*command, "0"]))
+            if taken <= 0:
+                raise RuntimeError("starts differ by more than the whole measurement")
+            return taken / measurement.rounds
+        if not place.clock:
+            raise RuntimeError("there is no clock inside to rely on")
+        return float(run(command))
+
+    return turn
 
 
-def _run(argv: list[str]) -> str:
+def run(argv: list[str]) -> str:
+    """The output of a command; RuntimeError if it fails."""
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=environ)
     if done.returncode:
@@ -116,7 +153,8 @@ def _timed(call: Callable[[], object]) -> float:
     return float(time.perf_counter_ns() - start)
 
 
-def _rounds(turns: dict[str, Callable[[], float]], rounds: int) -> dict[str, float | str]:
+def in_rounds(turns: dict[str, Callable[[], float]], rounds: int) -> dict[str, float | str]:
+    """The median of what each turn gives, or why it gave nothing."""
     taken: dict[str, list[float]] = {name: [] for name in turns}
     wrong: dict[str, str] = {}
     for _ in range(rounds):
@@ -137,6 +175,6 @@ def _warm(rounds: int) -> dict[str, float | str]:
                 "host": lambda: _timed(lambda: subprocess.run(["/bin/true"], check=True)),
                 "pylitebox": lambda: _timed(lambda: box.run(["/bin/true"], check=True)),
             }
-            return _rounds(turns, rounds * 10)
+            return in_rounds(turns, rounds * 10)
     except (OSError, subprocess.SubprocessError) as error:
         return {"pylitebox": str(error)}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.measure import MEASUREMENTS, Results
+if TYPE_CHECKING:
+    from benchmarks.measure import Goal, Results
 
 
 def machine() -> str:
@@ -23,11 +26,14 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def to_markdown(results: Results) -> str:
-    """Times, in brackets the ratio to the host; failures below the table."""
+def to_markdown(
+    results: Results, goals: dict[str, tuple[Goal, ...]], show: Callable[[float], str] | None = None
+) -> str:
+    """Numbers, in brackets the ratio to the host; what failed is said below the table."""
+    show = show or duration
     names = list(dict.fromkeys(name for row in results.values() for name in row))
-    lines = [machine(), "", f"| | {' | '.join(names)} | goal |", f"| --- |{' ---: |' * len(names)} --- |"]
-    notes = []
+    lines = [f"| | {' | '.join(names)} | goal |", f"| --- |{' ---: |' * len(names)} --- |"]
+    notes: dict[str, list[str]] = {}
     for title, row in results.items():
         cells = []
         for name in names:
@@ -35,26 +41,34 @@ def to_markdown(results: Results) -> str:
             if isinstance(value, str):
                 cells.append("none")
                 if value:
-                    notes.append(f"- {name}, {title}: {value}")
+                    notes.setdefault(f"{name}: {value}", []).append(title)
             else:
                 ratio = row.get("host")
                 times = f" ({value / ratio:.2f})" if isinstance(ratio, float) and name != "host" else ""
-                cells.append(duration(value) + times)
-        lines.append(f"| {title} | {' | '.join(cells)} | {verdict(title, row)} |")
-    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
+                cells.append(show(value) + times)
+        verdicts = "; ".join(filter(None, (verdict(goal, row) for goal in goals.get(title, ()))))
+        lines.append(f"| {title} | {' | '.join(cells)} | {verdicts} |")
+    below = [f"- {note} ({', '.join(titles)})" for note, titles in notes.items()]
+    return "\n".join([*lines, "", *below]).rstrip() + "\n"
 
 
-def verdict(title: str, row: dict[str, float | str]) -> str:
-    """Whether the project's own goal is met."""
-    goal = next((m for m in MEASUREMENTS if m.name == title), None)
-    ours, host = row.get("pylitebox"), row.get("host")
-    if goal is None or not isinstance(ours, float):
+def verdict(goal: Goal, row: dict[str, float | str]) -> str:
+    """Whether a goal is met; nothing where it cannot be said."""
+    ours, other = row.get(goal.who), row.get(goal.of)
+    who = "" if goal.who == "pylitebox" else f"{goal.who} "
+    if not isinstance(ours, float):
         return ""
-    if goal.most_us is not None:
-        return f"≤ {goal.most_us:g} µs: {'met' if ours <= goal.most_us * 1000 else 'missed'}"
-    if goal.most_ratio is not None and isinstance(host, float):
-        return f"≤ {goal.most_ratio:g}: {'met' if ours <= goal.most_ratio * host else 'missed'}"
+    if goal.us is not None:
+        return f"{who}≤ {goal.us:g} µs: {'met' if ours <= goal.us * 1000 else 'missed'}"
+    if goal.times is not None and isinstance(other, float):
+        of = "" if goal.of == "host" else f" of {goal.of}"
+        return f"{who}≤ {goal.times:g}{of}: {'met' if ours <= goal.times * other else 'missed'}"
     return ""
+
+
+def size(count: float) -> str:
+    """Bytes as MiB."""
+    return f"{count / (1 << 20):.1f} MiB"
 
 
 def duration(ns: float) -> str:
@@ -65,6 +79,6 @@ def duration(ns: float) -> str:
     return f"{ns:.3g} ns"
 
 
-def to_json(results: Results) -> str:
-    """Nanoseconds by measurement and surrounding; a string is why there is none."""
-    return json.dumps({"machine": machine(), "nanoseconds": results}, indent=2, ensure_ascii=False) + "\n"
+def to_json(about: str, **results: Results) -> str:
+    """By unit: numbers by measurement and surrounding; a string is why there is none."""
+    return json.dumps({"machine": about, **results}, indent=2, ensure_ascii=False) + "\n"

@@ -14,11 +14,14 @@ GUEST = "/opt/bench"
 
 @dataclass(frozen=True)
 class Surrounding:
-    """``prefix`` runs a program; ``probe`` is the probe's path inside."""
+    """``prefix`` runs a program; ``probe`` is the probe's path inside. ``clock``: programs inside can time themselves.
+    ``missing``: why nothing can be measured."""
 
     name: str
     prefix: tuple[str, ...]
     probe: str
+    clock: bool = True
+    missing: str = ""
 
 
 def surroundings(directory: Path) -> list[Surrounding]:

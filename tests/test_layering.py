@@ -21,15 +21,18 @@ ALLOWED = {
     "kernel": {"kernel", "abi"},
     "north": {"north", "kernel", "abi"},
     "south": {"south", "abi", *CONTRACT},
-    "south/native": {"south.native", "south.hostfiles", "south.descriptors", "south.start", "abi", *CONTRACT},
+    "south/native": {
+        "south.native", "south.hostfiles", "south.descriptors", "south.start", "south.clocks", "abi", *CONTRACT,
+    },
     "south/kvm": {
-        "south.kvm", "south.paging", "south.faults", "south.watching", "south.descriptors", "south.start", "abi",
+        "south.kvm", "south.turns", "south.paging", "south.faults", "south.descriptors", "south.start", "abi",
         *CONTRACT,
     },
     "south/mock": {"south.mock", "kernel", "north", "abi"},  # a scripted guest calls through the table
     "south/paging": {"south.paging", "abi", *CONTRACT},
-    "south/emulator": {"south.emulator", "south.paging", "south.faults", "south.watching", "abi", *CONTRACT},
-    "south/local": {"south.local", "abi", *CONTRACT},
+    "south/turns": {"south.turns", "south.paging", "south.watching", "south.clocks", "abi", *CONTRACT},
+    "south/emulator": {"south.emulator", "south.turns", "south.paging", "south.faults", "abi", *CONTRACT},
+    "south/local": {"south.local", "south.clocks", "abi", *CONTRACT},
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
     # A kernel in the caller's own process: composed like a supervisor's, with options checked like a sandbox's.
     "library": {

@@ -112,6 +112,9 @@ class Kernel:
         self.commit = Budget(self.limits.committed_bytes, errno=E.ENOMEM)
         self.sources = Sources(Budget(self.limits.mapped_sources, errno=E.ENOMEM), self.commit)
         self.listings = Budget(self.limits.listing_bytes)
+        #: 24 random bytes for the places of programs, interpreters and mappings, the same in each address space, on
+        #: platforms that translate code and keep it by address; empty: each address space's own.
+        self.code_places = b""
         self.boot_ns = platform.monotonic_ns()
         self.boot_id = platform.random(16)
         self.current: Task | None = None  # whose call is being answered, or was last (signalfd(2), /proc's state)

@@ -106,6 +106,8 @@ def compose(channel: Channel, message: Message) -> Composed:
     limits.memory_file_bytes += sum(size for _, size in plan.view.tmpfs)  # what was asked for by name is to be had
     limits.processes = min(limits.processes, descriptors.divide())
     kernel = Kernel(platform, hostname=message.text("hostname"), limits=limits)
+    if row.translates:
+        kernel.code_places = platform.random(24)
     personality = Personality(kernel)
     platform.attach(personality)
     control = Control(channel)

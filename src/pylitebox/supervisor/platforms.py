@@ -54,6 +54,8 @@ class Row(NamedTuple):
     early: bool = False
     #: What its supervisor's filter allows beside the rest (south/native/surface.py).
     groups: tuple[str, ...] = ()
+    #: It keeps what it has translated of code by its address: code has the same places in all programs of a sandbox.
+    translates: bool = False
     #: What doctor finds when it looks closer; StartError.
     look: Callable[[], str] | None = None
 
@@ -133,7 +135,7 @@ PLATFORMS: tuple[Row, ...] = (
     ),
     Row(
         "emulator", "a CPU in software, wherever Python runs", _emulator_needs, _emulator, early=True,
-        groups=("emulator",),
+        groups=("emulator",), translates=True,
     ),
 )
 

@@ -280,3 +280,15 @@ def test_a_held_thread_waits_for_its_kick(bench: Bench) -> None:
     task.thread.kick()
     bench.go()
     assert bench.calls[-1][1] == 231
+
+
+def test_the_tlb_grows_for_who_computes_without_calls(bench: Bench) -> None:
+    pages, passes, base = 1024, 16, 0x10000000
+    step = LOAD + b"\x48\x81\xc7\x00\x10\x00\x00\x48\xff\xca\x75\xf1"  # add $4096,%rdi; dec %rdx; jnz
+    sweep = mov(7, base) + mov(2, pages) + step + b"\x48\xff\xc9\x75\xd8"  # dec %rcx; jnz
+    task = bench.load(mov(1, passes) + sweep + END)
+    task.thread.space.map(base, pages << 12, PROT_READ, None, 0, shared=False)
+    bench.go()
+    assert not bench.faults
+    assert bench.calls[-1][1] == 231
+    assert bench.platform._ticker.hooks < 6 * pages  # a fill for each access would be 16 times as many

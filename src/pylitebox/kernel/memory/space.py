@@ -49,7 +49,7 @@ class Space:
         self.pages = pages
         self.areas = Areas(kernel.sources, kernel.areas, kernel.commit)
         self.lock_future = False  # mlockall(MCL_FUTURE)
-        entropy = int.from_bytes(kernel.platform.random(8), "little")
+        entropy = int.from_bytes(kernel.code_places[16:] or kernel.platform.random(8), "little")
         self.base = mm.TASK_SIZE - _MMAP_GAP - mm.page_down(entropy % _MMAP_RANDOM)
 
     def snapshot(self, *, detailed: bool = False) -> list[Area]:

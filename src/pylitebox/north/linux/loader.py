@@ -2,7 +2,8 @@
 everything goes in a fresh address space (fs/exec.c, fs/binfmt_elf.c).
 
 Where things go, each at a random page: position-independent programs from 0x555555554000 on, brk up to 1 GiB behind
-them, interpreters and static PIE programs in 0x7c..., the stack in 0x7d.... The host's own mmap area lies above.
+them, interpreters and static PIE programs in 0x7c..., the stack in 0x7d.... The host's own mmap area lies above. On
+platforms that keep what they have translated, code is at the same places in all programs of a sandbox.
 
 Nothing is changed in the caller before all is known to be well; the functions that read files are generators (see
 kernel/wait.py), since a host may have to wait for its disk.
@@ -283,6 +284,15 @@ class _Space:
                 return address
         raise KernelError(E.ENOMEM)
 
+    def pick_for_code(self, which: int, base: int, room: int, file: elf.Elf) -> int:
+        """A free place for the program (0) or its interpreter (1); as far as it is free, the same in each address space
+        where the kernel has it so (:attr:`Kernel.code_places`)."""
+        places = self.kernel.code_places
+        if places:
+            self._entropy = places[8 * which : 8 * which + 8]
+        low, high = file.span
+        return self.pick(base, room, high - low, file.alignment) - low
+
     def free(self, start: int, end: int) -> bool:
         return not self.loader.overlaps(start, end) and self.not_reserved(start, end)
 
@@ -299,17 +309,15 @@ class _Space:
         self.loader.add(file, source, executable.file.stat().size, bias)
 
     def add_program(self, file: elf.Elf, executable: Executable) -> Waiting[None]:
-        low, high = file.span
         if file.header.dynamic:
             base, room = (ELF_ET_DYN_BASE, _PIE_ROOM) if file.interp else (_LOADER_BASE, _ROOM)
-            self.bias = self.pick(base, room, high - low, file.alignment) - low
+            self.bias = self.pick_for_code(0, base, room, file)
         self.program = file
         self.entry = file.header.entry + self.bias
         yield from self.add(file, executable, self.bias)
 
     def add_interpreter(self, file: elf.Elf, executable: Executable) -> Waiting[None]:
-        low, high = file.span
-        bias = self.pick(_LOADER_BASE, _ROOM, high - low, file.alignment) - low if file.header.dynamic else 0
+        bias = self.pick_for_code(1, _LOADER_BASE, _ROOM, file) if file.header.dynamic else 0
         self.interpreter_base = bias
         self.entry = file.header.entry + bias
         yield from self.add(file, executable, bias)

@@ -9,7 +9,7 @@ not do as a CPU does is put right here:
   same translated block still runs after its hook: the registers are put back, and no memory can be reached meanwhile;
 - code is looked up by virtual address in a cache that only a TLB flush empties, and translations outlive a change of
   their bytes from outside: :meth:`flush_tlb`, :meth:`flush_code`;
-- its TLB grows only when it is flushed: :meth:`grow_tlb`.
+- its TLB grows only when it is flushed: that is done when there were more fills than it can have had room for.
 
 Missing: AVX instructions, which ``cpuid`` does not offer, are executed as their SSE namesakes instead of raising #UD;
 unmasked SSE exceptions raise nothing; ``insb`` stores a zero before it faults.
@@ -48,7 +48,8 @@ _STAR = 0x23 << 48
 #: Clean extended state: what FNINIT and a reset of MXCSR leave.
 CLEAN_FPCW, CLEAN_FPTAG, CLEAN_MXCSR = 0x37F, 0xFFFF, 0x1F80
 _BOOT = b"\x48\x0f\x07" + b"\x90" * 13 + b"\x0f\x05"  # sysretq, to a syscall
-_TLB_LARGEST = 1 << 16
+#: Fills after which a TLB of the smallest size (256 entries) must have lost some, and one that need not grow.
+_TLB_SMALLEST, _TLB_LARGEST = 320, 320 << 8
 
 
 class EngineError(Exception):
@@ -94,22 +95,25 @@ def library() -> str:
 
 
 class Registers:
-    """A list of registers that is read or written at once; ``sizes``: bytes of each (8 where not said)."""
+    """A list of registers that is read or written at once; ``sizes``: bytes of each (8 where not said). ``words`` and
+    ``bytes`` are their values. ``ids`` and ``places`` are arguments that ctypes passes on as they are: an argument that
+    it must convert costs as much as reading a register."""
 
     def __init__(self, *ids: int, sizes: Sequence[int] = ()) -> None:
         self.count = len(ids)
-        self.ids = (ctypes.c_int * self.count)(*ids)
         self.words = (ctypes.c_uint64 * (2 * self.count))()  # 16 bytes for each: the largest are XMM
+        self.bytes = memoryview(self.words).cast("B")
         base = ctypes.addressof(self.words)
         self.step = 16 if sizes else 8
-        self.places = (ctypes.c_void_p * self.count)(*(base + self.step * i for i in range(self.count)))
+        self.ids = ctypes.byref((ctypes.c_int * self.count)(*ids))
+        self.places = ctypes.byref((ctypes.c_void_p * self.count)(*(base + self.step * i for i in range(self.count))))
 
     def raw(self) -> bytes:
         """What was read, ``step`` bytes for each register."""
-        return bytes(memoryview(self.words).cast("B")[: self.step * self.count])
+        return bytes(self.bytes[: self.step * self.count])
 
     def set_raw(self, data: bytes) -> None:
-        memoryview(self.words).cast("B")[: len(data)] = data
+        self.bytes[: len(data)] = data
 
 
 class Engine:
@@ -130,6 +134,8 @@ class Engine:
         self._load(library())
         self._check(self._lib.uc_open(_ARCH_X86, _MODE_64, ctypes.byref(self._pointer)), "made")
         handle = self.handle = self._pointer
+        assert handle.value is not None
+        self.place = ctypes.byref(ctypes.c_char.from_address(handle.value))  # for read_batch and write_batch
         self._control(_CTL_CPU_MODEL, 1, ctypes.c_int(_CPU_HASWELL))
         place = ctypes.c_void_p(base)
         mapped = self._lib.uc_mem_map_ptr(handle, ctypes.c_uint64(0), ctypes.c_uint64(size), _PROT_ALL, place)
@@ -137,8 +143,8 @@ class Engine:
         self._control(_CTL_TLB_TYPE, 1, ctypes.c_int(_TLB_VIRTUAL))
         self._control(_CTL_USE_EXITS, 1, ctypes.c_int(1))  # no address ends a run
         self.poisoned = False
-        self._fills = 0
-        self._tlb = 256
+        self._fills = 0  # since the TLB was flushed
+        self._room = _TLB_SMALLEST  # so many that it cannot have had room for them
         self._flush_tlb_order = ctypes.c_int(_CTL_TLB_FLUSH | 1 << 30)
         self._hooks: list[object] = []
         self._syscall = syscall
@@ -163,13 +169,13 @@ class Engine:
         self._run = run
         lib = self._lib
         pointer, number = ctypes.c_void_p, ctypes.c_int
-        lib.uc_reg_read_batch.argtypes = lib.uc_reg_write_batch.argtypes = [pointer, pointer, pointer, number]
         lib.uc_context_reg_read_batch.argtypes = [pointer, pointer, pointer, number]
         lib.uc_context_reg_write_batch.argtypes = [pointer, pointer, pointer, number]
         lib.uc_context_save.argtypes = lib.uc_context_restore.argtypes = [pointer, pointer]
         lib.uc_context_free.argtypes = [pointer]
         lib.uc_reg_read.argtypes = lib.uc_reg_write.argtypes = [pointer, number, pointer]
         lib.uc_emu_stop.argtypes = [pointer]
+        # For each call of a guest: without argtypes, for arguments that need no conversion (Registers, self.place).
         self.read_batch, self.write_batch = lib.uc_reg_read_batch, lib.uc_reg_write_batch
         self._word = ctypes.c_uint64()
         self._word_place = ctypes.byref(self._word)
@@ -199,6 +205,9 @@ class Engine:
             if found < 0:
                 return False
             self._fills += 1
+            if self._fills > self._room:
+                self._room = min(2 * self._room, _TLB_LARGEST)
+                self.flush_tlb()
             place = entry[0]
             place.address = found & -4096
             place.rights = found & 7 if what == FETCH else found & 3
@@ -219,29 +228,20 @@ class Engine:
                 trap(6)
             return True
 
-        def on_port() -> None:
+        def on_port(*arguments: int) -> int:
             self.stop()
             if not self.poisoned:
                 self.save(self.current)
                 self.poisoned = True
                 self.flush_tlb()
                 trap(13)
-
-        def on_in(handle: int, port: int, size: int, data: int) -> int:
-            on_port()
             return 0
-
-        def on_out(handle: int, port: int, size: int, value: int, data: int) -> None:
-            on_port()
-
-        def on_sysenter(handle: int, data: int) -> None:
-            on_port()
 
         self._hook(_HOOK_TLB_FILL, _FILL(on_fill))
         self._hook(_HOOK_INSN, _CALLBACK(on_syscall), _INS_SYSCALL)
-        self._hook(_HOOK_INSN, _CALLBACK(on_sysenter), _INS_SYSENTER)
-        self._hook(_HOOK_INSN, _IN(on_in), _INS_IN)
-        self._hook(_HOOK_INSN, _OUT(on_out), _INS_OUT)
+        self._hook(_HOOK_INSN, _CALLBACK(on_port), _INS_SYSENTER)
+        self._hook(_HOOK_INSN, _IN(on_port), _INS_IN)
+        self._hook(_HOOK_INSN, _OUT(on_port), _INS_OUT)
         self._hook(_HOOK_INTR, _INTERRUPT(on_interrupt))
         self._hook(_HOOK_INSN_INVALID, _INVALID(on_invalid))
 
@@ -287,14 +287,10 @@ class Engine:
 
     def flush_tlb(self) -> None:
         """Forget all translations of addresses."""
+        if self._fills < self._room >> 3 and self._room > _TLB_SMALLEST:
+            self._room >>= 1  # a TLB that is little used shrinks
         self._fills = 0
         self._lib.uc_ctl(self.handle, self._flush_tlb_order)
-
-    def grow_tlb(self) -> None:
-        """Let the TLB grow if it has become too small: it does so when it is flushed."""
-        if self._fills > self._tlb + (self._tlb >> 2) and self._tlb < _TLB_LARGEST:
-            self._tlb *= 2
-            self.flush_tlb()
 
     def flush_code(self) -> None:
         """Forget all translated code; not from a hook."""

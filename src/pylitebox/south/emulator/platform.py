@@ -13,26 +13,26 @@ Missing: more than one CPU; si_addr of an access to data is the start of its pag
 from __future__ import annotations
 
 import ctypes
-import os
+import struct
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.auxv import AT_CLKTCK, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ, AT_PAGESZ
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.kernel.errors import KernelError, WouldBlock
-from pylitebox.south import faults, watching
+from pylitebox.south import faults
 from pylitebox.south.emulator import engine as e
 from pylitebox.south.emulator.context import GREG_CR2, GREG_ERR, GREG_TRAPNO, EmulatorContext
 from pylitebox.south.emulator.engine import Engine, Registers
-from pylitebox.south.emulator.thread import NR_RT_SIGRETURN, EmulatorProcess, EmulatorThread
-from pylitebox.south.paging import Fault, PageCache, PagedBuffer, PagedSpace, PhysicalMemory
+from pylitebox.south.emulator.thread import EmulatorThread
+from pylitebox.south.paging import Fault, PagedSpace
+from pylitebox.south.turns import NR_RT_SIGRETURN, TurnPlatform, TurnProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pylitebox.kernel.platform import GuestEvents, GuestThread, MapSource
+    from pylitebox.kernel.platform import GuestThread
     from pylitebox.kernel.task import Task
 
 #: Guest memory unless another size is asked for; the host gives what is touched.
@@ -51,20 +51,17 @@ _MASK = (1 << 64) - 1
 _HWCAP, _HWCAP2 = 0x078BFBFD, 2
 _CALL = Registers(e.RAX, e.RDI, e.RSI, e.RDX, e.R10, e.R8, e.R9, e.RIP, e.RFLAGS)
 _RESULT = Registers(e.RAX, e.RCX, e.R11)
+_unpack_call, _pack_result = struct.Struct("<9Q").unpack_from, struct.Struct("<3Q").pack_into
 
 
-class EmulatorPlatform:
+class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
     """Platform of the contract. ``memory``: bytes of guest memory, for all guests together."""
 
     name = "emulator"
-    delegates_memory = False
-    reserved: tuple[tuple[int, int], ...] = ()
 
     def __init__(self, *, memory: int = DEFAULT_MEMORY, urandom: int | None = None) -> None:
         """``urandom``: a descriptor of /dev/urandom, for a process that may not call getrandom(2)."""
-        self._urandom = urandom
-        self.physical = PhysicalMemory(memory)
-        self.cache = PageCache(self.physical)
+        super().__init__(memory, urandom)
         self.physical.code_written = self._code_written
         self._view = ctypes.c_char.from_buffer(self.physical.bytes)
         self.engine = Engine(
@@ -75,16 +72,12 @@ class EmulatorPlatform:
             trap=self._trapped,
         )
         self._spare: list[ctypes.c_void_p] = []
-        self.current: EmulatorThread | None = None
         self._space: PagedSpace | None = None
         self._table: dict[int, int] = {}
-        self._ready: deque[EmulatorThread] = deque()
-        self._watching = watching.make()
-        self._looked = 0  # when descriptors were looked at, monotonic ns
         self._ticker = _Ticker(self.engine.stop)
         # why a run ended
         self._trap: faults.Trap | int | None = None
-        self._waits: MapSource | None = None
+        self._waits: int | None = None  # for a page that a disk has
         self._exhausted = False
         self._again = False
         self._called = False
@@ -92,84 +85,21 @@ class EmulatorPlatform:
         self._stale = False  # the TLB
         self._code_stale = False
         self._patience = _PATIENCE
-        self._closed = False
 
     # -- the contract -----------------------------------------------------------------------------------------
-
-    def attach(self, events: GuestEvents) -> None:
-        self.events = events
 
     def start(self) -> None:
         """Start what needs a thread of the host; before the process is confined."""
         self._ticker.start()
 
-    def poll(self, deadline: int | None) -> None:
-        ready = self._ready
-        now = time.monotonic_ns()
-        if not ready:
-            self._ticker.rest()
-            self._watching.wait(deadline)
-            self._looked = now
-            return
-        if now - self._looked > 1_000_000:
-            self._looked = now
-            self._watching.wait(0)
-        if ready:
-            self._turn(ready.popleft(), now, deadline)
-
     def new_process(self, ready: Callable[[GuestThread | None], None]) -> None:
-        process = EmulatorProcess()
-        ready(EmulatorThread(self, process, PagedSpace(self.cache, self)))
-
-    def bind(self, thread: GuestThread, task: Task) -> None:
-        assert isinstance(thread, EmulatorThread)
-        thread.task = task
-
-    def shared_buffer(self, name: str) -> PagedBuffer:
-        return PagedBuffer(self.physical)
-
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        self._watching.watch(fd, watching.IN, lambda events: callback())
-
-    def watch_events(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
-        """As watch, for any events of epoll(7), EPOLLONESHOT included; may be called again to change or re-arm."""
-        self._watching.watch(fd, events, callback)
-
-    def unwatch(self, fd: int) -> None:
-        self._watching.unwatch(fd)
-
-    def descriptors(self) -> set[int]:
-        """The host descriptors that the platform holds."""
-        return self._watching.descriptors() | ({self._urandom} if self._urandom is not None else set())
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
-
-    def realtime_ns(self) -> int:
-        return time.time_ns()
-
-    def random(self, size: int) -> bytes:
-        if self._urandom is None:
-            return os.urandom(size)
-        parts = []
-        while size > 0:
-            parts.append(os.read(self._urandom, size))
-            size -= len(parts[-1])
-        return b"".join(parts)
+        ready(EmulatorThread(self, TurnProcess(), PagedSpace(self.cache, self)))
 
     def auxv(self) -> dict[int, int]:
         return {AT_HWCAP: _HWCAP, AT_HWCAP2: _HWCAP2, AT_PAGESZ: PAGE_SIZE, AT_CLKTCK: 100, AT_MINSIGSTKSZ: 1024}
 
-    def cpu_count(self) -> int:
-        return 1
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
+    def _release(self) -> None:
         self._ticker.end()
-        self._ready.clear()
-        self._watching.close()
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -179,47 +109,18 @@ class EmulatorPlatform:
         self.engine.reset(state)
         return state
 
-    def enqueue(self, thread: EmulatorThread) -> None:
-        if thread.mode != "dead":
-            thread.mode = "ready"
-            self._ready.append(thread)
-
     def forget(self, thread: EmulatorThread) -> None:
-        """The thread is dead."""
-        if self.current is thread:
-            self.current = None
+        super().forget(thread)
         self._spare.append(thread.state)
-
-    def lose(self, thread: EmulatorThread) -> None:
-        """End a guest process that cannot go on, and tell the kernel."""
-        task = thread.task
-        thread.kill()
-        if task is not None:
-            self.events.lost(task)
 
     # -- a turn -----------------------------------------------------------------------------------------------
 
-    def _turn(self, thread: EmulatorThread, now: int, deadline: int | None) -> None:
-        if thread.mode != "ready":
-            return
-        thread.mode = "running"
-        task = thread.task
-        assert task is not None
-        if thread.fresh:
-            thread.fresh = False
-            self.events.started(task)
-        self._ticker.busy(now, deadline)
+    def _begin(self, thread: EmulatorThread, now: int) -> None:
+        self._ticker.busy(now, self._deadline)
         self._patience = _PATIENCE
-        try:
-            while thread.mode == "running" and (not thread.kick_wanted or self._safe_point(thread, task)):
-                if not self._run(thread, task):
-                    break
-        finally:
-            used = time.monotonic_ns() - now
-            thread.cpu_ns += used
-            thread.process.cpu_ns += used
-        if thread.mode == "running":
-            self.enqueue(thread)
+
+    def _rest(self) -> None:
+        self._ticker.rest()
 
     def _run(self, thread: EmulatorThread, task: Task) -> bool:
         """Run until something happens, and deal with it; whether the thread goes on at once."""
@@ -236,8 +137,9 @@ class EmulatorPlatform:
         trap, self._trap = self._trap, None
         if trap is not None:
             return self._fault(thread, task, trap)
-        if self._waits is not None:
-            self._wait_for_disk(thread)
+        waits, self._waits = self._waits, None
+        if waits is not None:
+            self._wait_for_disk(thread, waits)
             return False
         if self._exhausted:
             self._exhausted = False
@@ -289,8 +191,8 @@ class EmulatorPlatform:
         thread, engine, ticker = self.current, self.engine, self._ticker
         assert thread is not None
         ticker.hooks += 1
-        engine.read_batch(engine.handle, _CALL.ids, _CALL.places, 9)
-        number, a, b, c, d, f, g, rip, flags = _CALL.words[:9]
+        engine.read_batch(engine.place, _CALL.ids, _CALL.places, 9)
+        number, a, b, c, d, f, g, rip, flags = _unpack_call(_CALL.bytes)
         thread.number = number = number & 0xFFFFFFFF
         thread.args = args = a, b, c, d, f, g
         thread.rip = rip = rip + 2
@@ -303,13 +205,11 @@ class EmulatorPlatform:
             child, thread.vforked = thread.vforked, 0
             result = self.events.vfork_wait(thread.task, child)  # type: ignore[arg-type]
         if result is not None and thread.mode == "running":
-            _RESULT.words[:3] = [result & _MASK, rip, flags]
-            engine.write_batch(engine.handle, _RESULT.ids, _RESULT.places, 3)
+            _pack_result(_RESULT.bytes, 0, result & _MASK, rip, flags)
+            engine.write_batch(engine.place, _RESULT.ids, _RESULT.places, 3)
             if self._stale:
                 self._stale = False
                 engine.flush_tlb()
-            else:
-                engine.grow_tlb()
             if not (thread.kick_wanted or self._code_stale or ticker.due or (self.events.work and self._impatient())):
                 return
         self._called, self._result = True, result
@@ -326,35 +226,15 @@ class EmulatorPlatform:
         if self._result is None:
             if thread.mode == "running":
                 _RESULT.words[:3] = [_MASK, thread.rip, self.engine.read(e.RFLAGS)]
-                self.engine.write_batch(self.engine.handle, _RESULT.ids, _RESULT.places, 3)
+                self.engine.write_batch(self.engine.place, _RESULT.ids, _RESULT.places, 3)
                 thread.mode = "parked"
             return False
         return self._patience >= 0 and not self._ticker.due
 
     # -- safe points and faults -------------------------------------------------------------------------------
 
-    def _context(self, thread: EmulatorThread) -> EmulatorContext:
-        if self.current is thread:
-            self._leave()
+    def _saved(self, thread: EmulatorThread) -> EmulatorContext:
         return EmulatorContext(thread)
-
-    def _safe_point(self, thread: EmulatorThread, task: Task) -> bool:
-        context, thread.held = thread.held or self._context(thread), None
-        thread.kick_wanted = False
-        return self._settle(thread, context, self.events.safe_point(task, context))
-
-    def _settle(self, thread: EmulatorThread, context: EmulatorContext, go_on: bool) -> bool:
-        """After a safe point; whether the thread goes on."""
-        if thread.mode == "dead":
-            return False
-        if go_on:
-            context.commit()
-            return True
-        thread.mode = "held"
-        thread.held = context
-        if thread.kick_wanted:
-            self.enqueue(thread)
-        return False
 
     def _fault(self, thread: EmulatorThread, task: Task, trap: faults.Trap | int) -> bool:
         engine = self.engine
@@ -400,7 +280,7 @@ class EmulatorPlatform:
                 self._trap = faults.page_fault(fault.signo, fault.code, address, error)
                 return -1
             except WouldBlock:
-                self._waits = space.source(page)
+                self._waits = page
                 return -1
             except KernelError:
                 self._exhausted = True
@@ -419,20 +299,6 @@ class EmulatorPlatform:
 
     def _code_written(self) -> None:
         self._code_stale = True
-
-    def _wait_for_disk(self, thread: EmulatorThread) -> None:
-        source, self._waits = self._waits, None
-        queue = getattr(source, "ready", None)
-        if queue is None:
-            self.lose(thread)
-            return
-        thread.mode = "parked"
-
-        def arrived() -> None:
-            queue.unwatch(thread)
-            self.enqueue(thread)
-
-        queue.watch(thread, arrived)
 
 
 class _Ticker:

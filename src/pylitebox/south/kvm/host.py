@@ -227,7 +227,8 @@ class Cpu:
         if reason == K.KVM_EXIT_HLT:
             return True
         if reason == K.KVM_EXIT_IRQ_WINDOW_OPEN:
-            self._flags[_REQUEST_INTERRUPT_WINDOW] = 0  # or each run ends at once, before the guest's next instruction
+            # Asked for perhaps in an earlier run, which a call ended first: nobody may want it any more.
+            self._flags[_REQUEST_INTERRUPT_WINDOW] = 0
             return False
         raise HypervisorError(f"the virtual CPU stopped: {_SHUTDOWN.get(reason, f'exit {reason}')}")
 

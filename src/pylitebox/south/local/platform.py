@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
+from pylitebox.south.clocks import HostClocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Turn(threading.Condition):
             self._holder = threading.get_ident()
 
 
-class LocalPlatform:
+class LocalPlatform(HostClocks):
     """Platform of the contract."""
 
     name = "local"
@@ -98,15 +99,6 @@ class LocalPlatform:
 
     def unwatch(self, fd: int) -> None:
         """Nothing is ever watched."""
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
-
-    def realtime_ns(self) -> int:
-        return time.time_ns()
-
-    def random(self, size: int) -> bytes:
-        return os.urandom(size)
 
     def auxv(self) -> dict[int, int]:
         return {}

@@ -23,6 +23,7 @@ from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA
 from pylitebox.abi.sched import CLONE_NEWPID, CLONE_NEWUSER, CLONE_THREAD, CLONE_VM
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.log import log
+from pylitebox.south.clocks import HostClocks
 from pylitebox.south.native.buffers import Memfd
 from pylitebox.south.native.context import RAX, SignalContext, registers
 from pylitebox.south.native.launch import Launch, NamespacesRefused, auxiliary_vector, initial_stack, launch
@@ -82,7 +83,7 @@ _END_MS = 2000
 _NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID
 
 
-class NativePlatform:
+class NativePlatform(HostClocks):
     """Platform over seccomp user notification. ``start`` makes guardian and template; call it after confinement by
     Landlock and before our own filter (DESIGN.md section 1)."""
 
@@ -113,7 +114,7 @@ class NativePlatform:
         if address_space:
             self._hard_limits[RLIMIT_AS] = address_space
         self._placement = Placement()
-        self._urandom = urandom
+        self.urandom = urandom
         self._local = local
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
@@ -160,8 +161,8 @@ class NativePlatform:
     def descriptors(self) -> set[int]:
         """The host descriptors that the platform holds (those of console streams are their makers')."""
         held = {self._epoll.fileno(), self.listener.fd, self._launch.life}
-        if self._urandom is not None:
-            held.add(self._urandom)
+        if self.urandom is not None:
+            held.add(self.urandom)
         for process in self._processes.values():
             held |= {process.pidfd, process.memory.fileno()}
         return held
@@ -700,21 +701,6 @@ class NativePlatform:
 
     def shared_buffer(self, name: str) -> Memfd:
         return Memfd(name)
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
-
-    def realtime_ns(self) -> int:
-        return time.time_ns()
-
-    def random(self, size: int) -> bytes:
-        if self._urandom is None:
-            return os.urandom(size)
-        parts = []
-        while size > 0:
-            parts.append(os.read(self._urandom, size))
-            size -= len(parts[-1])
-        return b"".join(parts)
 
     def auxv(self) -> dict[int, int]:
         return {entry: value for entry, value in self._auxv.items() if entry in _MACHINE}
