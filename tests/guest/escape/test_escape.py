@@ -48,7 +48,7 @@ ROWS: dict[str, dict[str, str]] = {
 }
 #: What takes long on a platform.
 SLOW: dict[str, set[str]] = {"kvm": set(), "emulator": set()}
-OPTIONS = {"exhaust": ("--memory=64m",)}
+OPTIONS = {"exhaust": ("--memory=32m",)}
 CHOSEN = os.environ.get("PYLITEBOX_PLATFORMS")
 ALL = bool(CHOSEN) or "PYLITEBOX_LONG" in os.environ
 SECRET = "canary-secret"
