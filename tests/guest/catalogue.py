@@ -2,11 +2,15 @@
 
 test_programs.py runs them on each platform, test_variants.py in each variant. Scripts are files under programs/, given
 by their text; each works in an empty /tmp and prints nothing that differs between two runs on one host.
+
+A program's row also says on which platforms it is expected to fail, and why (FAILS), whether the gate runs it on the
+platforms where programs are slow (PORTABLE), and whether the gate runs it at all (LONG).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parent / "programs"
@@ -21,6 +25,7 @@ class Program:
     stdin: str = ""
     timeout: float = 60.0
     needs: tuple[str, ...] = ()  # programs beyond argv[0]
+    fails: Mapping[str, str] = field(default_factory=dict)  # platform -> why it cannot run there
 
 
 def scripts(folder: str, *interpreter: str, stdin: str = "", suffix: str = "") -> dict[str, Program]:
@@ -96,9 +101,14 @@ TIMEOUTS = {
 }  # fmt: skip
 
 
+#: What a platform cannot do: name -> platform -> why.
+FAILS: dict[str, dict[str, str]] = {}
+
+
 def _complete(name: str, program: Program) -> Program:
     needs = NEEDS.get(name, FOLDERS_NEED.get(name.split(maxsplit=1)[0], ()))
-    return Program(program.argv, program.stdin, TIMEOUTS.get(name, program.timeout), needs)
+    timeout = TIMEOUTS.get(name, program.timeout)
+    return replace(program, timeout=timeout, needs=needs, fails=FAILS.get(name, {}))
 
 
 PROGRAMS: dict[str, Program] = {
@@ -129,3 +139,22 @@ PROGRAMS: dict[str, Program] = {
 }
 #: What takes long, and shows by size what others show by kind: run with PYLITEBOX_LONG=1.
 LONG = {"go rebuild", "java diagnosis", *(name for name in PROGRAMS if name.startswith("developer-long"))}
+#: What the gate runs on the platforms where programs are slow: a part that touches everything.
+PORTABLE = (
+    *BUSYBOX, *ISSUE, "bash trap", "bash trap-in-a-pipeline", "bash subshells", "bash here-documents",
+    "bash command-substitution", "bash process-substitution", "bash background-jobs", "bash exit-statuses",
+    "bash redirections", "coreutils cp", "coreutils mkfifo", "tools tar", "tools make", "tools gcc", "perl processes",
+    "python3 json", "python3 threading", "python3 subprocess", "python3 signal", "python3 mmap", "python3 sqlite3",
+    "python3 os", "tools git",
+)  # fmt: skip
+#: How many times as long as on native a program may take.
+PATIENCE = {"native": 1.0, "kvm": 4.0, "emulator": 8.0}
+
+
+def part(platform: str, *, whole: bool = False, long: bool = False) -> list[str]:
+    """The names that a platform runs: the gate's part, the ``whole`` of it, or the ``long`` ones, too."""
+    if long:
+        return list(PROGRAMS)
+    if whole or platform == "native":
+        return [name for name in PROGRAMS if name not in LONG]
+    return list(PORTABLE)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pylitebox.supervisor.platforms import PlatformError, choose
 from tests.guest import harness
 
-#: Which platforms the guest programs run on: PYLITEBOX_PLATFORMS=native,...
+#: Which platforms the guest tests run on that say nothing else: PYLITEBOX_PLATFORMS=native,...
 PLATFORMS = os.environ.get("PYLITEBOX_PLATFORMS", "native").split(",")
 
 
@@ -49,8 +50,13 @@ def programs(public_directory: Path) -> Path:
 
 @pytest.fixture(params=PLATFORMS)
 def runner(request: pytest.FixtureRequest, published: tuple[Path, str]) -> Iterator[harness.Runner]:
-    """Runs programs on each platform, as the user who runs the tests; fails the test if it leaves a process."""
+    """Runs programs on each platform, as the user who runs the tests; fails the test if it leaves a process. Skips it
+    where the platform does not work."""
     package, interpreter = published
+    try:
+        choose(request.param)
+    except PlatformError as error:
+        pytest.skip(str(error))
     runner = harness.Runner(request.param, package, interpreter)
     yield runner
     assert runner.leftovers() == []

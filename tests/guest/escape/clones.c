@@ -17,6 +17,8 @@ int main(int argc, char **argv) {
                         flags |= 0x4000; // a child on our memory: we wait for it
                     if (flags & 0x10000 && !stub)
                         _exit(0);
+                    if (!has_stub && (flags & 0xff) >= SIGSTOP && (flags & 0xff) <= SIGTTOU)
+                        _exit(0); // a child whose end would stop us
                     *(long *)(stack + sizeof stack - 64) = 0; // where such a child returns to: nowhere
                     long r = stub ? STUB_RAW(SYS_clone, flags, sp, 0, 0, 0, 0) : sp ? 0 : RAW(SYS_clone, flags, sp, 0, 0, 0);
                     if (r == 0 && !sp && flags & namespaces)

@@ -3,6 +3,8 @@
 //   argv[2]  its directory, world-writable too
 //   argv[3]  the host pid of a process of the same user (the supervisor's is near it)
 //   argv[4]  a TCP port on which the host listens
+//   argv[5]  a key of IPC objects of the host
+//   argv[6]  the platform: a stub is in the process on native alone; elsewhere its addresses are any
 // They print "contained" and exit with 0 if nothing worked. The test looks at the host's side itself.
 // NEVER RUN THESE ON A HOST: they try to do what they say.
 #define _GNU_SOURCE
@@ -29,7 +31,7 @@
 #define REQUEST 0x7079626f80001b0cul
 
 static const char *canary, *canary_dir;
-static int host_pid, host_port;
+static int host_pid, host_port, has_stub;
 
 static inline long raw(long n, long a, long b, long c, long d, long e, long f) {
     long r;
@@ -138,4 +140,5 @@ static inline void begin(int argc, char **argv) {
     canary_dir = argv[2];
     host_pid = atoi(argv[3]);
     host_port = atoi(argv[4]);
+    has_stub = argc > 6 && strcmp(argv[6], "native") == 0;
 }

@@ -210,7 +210,7 @@ int main(int argc, char **argv) {
     take_stub_page();
     find_writable();
     segment = shmget(IPC_PRIVATE, 4096, 0600);
-    unsigned long seed = argc > 6 ? strtoul(argv[6], 0, 0) : (unsigned long)time(0) * 2654435761u | 1;
+    unsigned long seed = argc > 7 ? strtoul(argv[7], 0, 0) : (unsigned long)time(0) * 2654435761u | 1;
     printf("seed %lu, %d pages\n", seed, writables);
     fflush(stdout);
     time_t end = time(0) + SECONDS;

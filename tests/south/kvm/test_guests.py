@@ -117,5 +117,19 @@ def test_a_guest_that_spins_is_ended_in_time() -> None:
     assert run("/bin/sh", "-c", "while :; do :; done", options=("--timeout=1",)).returncode == 124
 
 
+def test_a_timer_ends_a_computation_that_began_in_the_same_turn() -> None:
+    code = """
+import signal
+fired = []
+signal.signal(signal.SIGALRM, lambda *_: fired.append(1))
+for count in range(1, 31):
+    signal.setitimer(signal.ITIMER_REAL, 0.015)
+    while len(fired) < count:
+        pass
+print(len(fired))
+"""
+    assert run("python3", "-c", code, options=("--timeout=60",)).stdout == "30\n"
+
+
 def test_the_constants_of_the_program_are_those_of_the_structure() -> None:
     assert struct.calcsize("<16sHHIQQQIHHHHHH") == EHDR.size == 64

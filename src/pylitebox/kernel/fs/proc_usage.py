@@ -33,8 +33,8 @@ def _details(area: Area) -> list[tuple[bytes, int | bytes]]:
         if name not in known:
             is_size = len(words) == 2 and words[1] == b"kB"
             lines.append((name, min(int(words[0]), size) if is_size else value.strip()))
-    if len(lines) == 3:
-        lines += [(b"Rss", size if area.prot else 0), (b"Pss", size if area.prot else 0)]
+    if not any(name == b"Rss" for name, _ in lines):
+        lines[3:3] = [(b"Rss", size if area.prot else 0), (b"Pss", size if area.prot else 0)]
     return lines
 
 

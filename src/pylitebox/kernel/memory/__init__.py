@@ -18,7 +18,7 @@ def areas_of(task: Task, *, detailed: bool = False) -> list[Area]:
     and so are its areas."""
     space = task.process.layout.space
     if space is not None:
-        return space.snapshot()
+        return space.snapshot(detailed=detailed)
     return task.thread.areas(detailed=detailed) if task.thread is not None else []
 
 

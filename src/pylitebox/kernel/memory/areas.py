@@ -66,6 +66,26 @@ class Region(Area):
         """RLIMIT_DATA counts it (is_data_mapping)."""
         return bool(self.prot & PROT_WRITE) and not self.shared and not self.growsdown
 
+    def flags(self) -> bytes:
+        """As VmFlags of smaps names them, in its order (fs/proc/task_mmu.c)."""
+        shown = (
+            (b"rd", self.prot & PROT_READ),
+            (b"wr", self.prot & PROT_WRITE),
+            (b"ex", self.prot & PROT_EXEC),
+            (b"sh", self.shared and self.limit & PROT_WRITE),
+            (b"mr", self.limit & PROT_READ),
+            (b"mw", self.limit & PROT_WRITE),
+            (b"me", self.limit & PROT_EXEC),
+            (b"ms", self.shared),
+            (b"gd", self.growsdown),
+            (b"lo", self.locked),
+            (b"dc", self.dontfork),
+            (b"ac", self.charged),
+            (b"nr", self.noreserve),
+            (b"wf", self.wipeonfork),
+        )
+        return b"".join([name + b" " for name, is_set in shown if is_set])
+
     def place(self, address: int) -> int:
         """The offset in the source that ``address`` shows; 0 without one."""
         return self.offset + address - self.start if self.backing is not None else 0

@@ -53,8 +53,14 @@ class Space:
         entropy = int.from_bytes(kernel.code_places[16:] or kernel.platform.random(8), "little")
         self.base = mm.TASK_SIZE - _MMAP_GAP - mm.page_down(entropy % _MMAP_RANDOM)
 
-    def snapshot(self) -> list[Area]:
-        return [area.part(area.start, area.end) for area in self.areas]
+    def snapshot(self, *, detailed: bool = False) -> list[Area]:
+        copies: list[Area] = []
+        for area in self.areas:
+            copy = area.part(area.start, area.end)
+            if detailed:
+                copy.details = [b"VmFlags: " + area.flags()]
+            copies.append(copy)
+        return copies
 
     # -- limits -----------------------------------------------------------------------------------------------
 

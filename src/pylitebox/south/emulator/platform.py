@@ -148,7 +148,7 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
         if self._exhausted:
             self._exhausted = False
             if not self.physical.retired:
-                self.lose(thread)
+                self.exhausted(thread)
                 return False
             self._drop_code()
             return True

@@ -241,6 +241,7 @@ class KvmPlatform(TurnPlatform["KvmThread"]):
             context = self._context(thread)
             return self._settle(thread, context, self.events.sigreturn(task, context))
         result = self.events.syscall(task, number, args)
+        self._deadline = 0  # a timer may have been set: the next tick ends this poll, whose deadline is not the first
         if thread.vforked:
             child, thread.vforked = thread.vforked, 0
             result = self.events.vfork_wait(task, child)
@@ -282,8 +283,7 @@ class KvmPlatform(TurnPlatform["KvmThread"]):
             self._leave()
             self._wait_for_disk(thread, page)
             return False
-        except KernelError as error:
-            log(f"page {page:#x} cannot be made", error)
-            self.lose(thread)
+        except KernelError:
+            self.exhausted(thread)
             return False
         return True

@@ -49,6 +49,7 @@ class TurnPlatform(HostClocks, ABC, Generic[T]):
         self._looked = 0  # when descriptors were looked at, monotonic ns
         self._deadline: int | None = None  # of this poll
         self._closed = False
+        self._told = False  # that memory is used up
 
     # -- what a platform adds ---------------------------------------------------------------------------------
 
@@ -148,6 +149,13 @@ class TurnPlatform(HostClocks, ABC, Generic[T]):
         thread.kill()
         if task is not None:
             self.events.lost(task, error)
+
+    def exhausted(self, thread: T) -> None:
+        """There is no page for what the thread has touched: as Linux does when memory is out, end its process."""
+        if not self._told:
+            self._told = True  # once: a guest could write the log full
+            log("the guests' memory is used up, and processes are ended for it (--memory gives more)")
+        self.lose(thread)
 
     # -- a turn -----------------------------------------------------------------------------------------------
 

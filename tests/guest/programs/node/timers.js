@@ -67,7 +67,7 @@ setTimeout(async () => {
   say("once", await once(emitter, "it"));
   const usage = process.cpuUsage(), memory = process.memoryUsage();
   say("usage", usage.user > 0, memory.rss > 1 << 20, memory.heapUsed > 0, process.uptime() > 0);
-  say("process", process.platform, process.arch, process.argv.length, process.pid > 0, process.ppid > 0, require("os").cpus().length, require("os").availableParallelism(), require("os").totalmem() > require("os").freemem());
+  say("process", process.platform, process.arch, process.argv.length, process.pid > 0, process.ppid > 0, require("os").cpus().length > 0, require("os").availableParallelism() > 0, require("os").totalmem() > require("os").freemem());
   process.on("beforeExit", (status) => say("before exit", status));
   process.on("exit", (status) => say("exit", status));
   process.exitCode = 4;

@@ -1,5 +1,5 @@
 # What /proc says of a process and of its descriptors.
-import fcntl, os, re, select, signal, socket, subprocess, sys, threading
+import ctypes, fcntl, mmap, os, re, select, signal, socket, subprocess, sys, threading
 
 def fdinfo(fd):
     text = open(f"/proc/self/fdinfo/{fd}").read()
@@ -77,6 +77,27 @@ maps = [line.split(None, 5) for line in open("/proc/self/maps")]
 print(sum(line[5:] == ["[stack]\n"] for line in maps), sum(line[5:] == ["[heap]\n"] for line in maps) >= 0, {line[1] for line in maps if line[5:6] == [sys.executable + "\n"]} >= {"r-xp"})
 smaps = open("/proc/self/smaps").read()
 print(len(re.findall(r"^[0-9a-f]+-[0-9a-f]+ ", smaps, re.M)) >= len(maps) - 2, smaps.count("\nRss:") == smaps.count("\nVmFlags:"))
+def flags_of(area):
+    address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    found = False
+    for line in open("/proc/self/smaps"):
+        head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if head:
+            found = int(head[1], 16) <= address < int(head[2], 16)
+        elif found and line.startswith("VmFlags:"):
+            return line.split()[1:]
+kinds = [(mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 3), (mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7), (mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, 3), (mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, 3)]
+for kind, prot in kinds:
+    area = mmap.mmap(-1, 8192, kind, prot)
+    print(flags_of(area))
+    if prot == 3:
+        area.madvise(mmap.MADV_DONTFORK)
+        print(flags_of(area))
+with open("mapped", "w+b") as mapped:
+    mapped.write(bytes(8192))
+    mapped.flush()
+    for kind in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+        print(flags_of(mmap.mmap(mapped.fileno(), 8192, kind, 3)))
 print(open("/proc/self/smaps_rollup").readline().split()[-1], os.readlink("/proc/self/exe") == os.path.realpath(sys.executable), os.readlink("/proc/self/cwd") == os.getcwd(), os.readlink("/proc/self/root"))
 for path in ("/proc/sys/kernel/ostype", "/proc/sys/kernel/pid_max", "/proc/sys/fs/nr_open", "/proc/sys/vm/overcommit_memory", "/proc/sys/net/core/somaxconn", "/proc/sys/net/unix/max_dgram_qlen"):
     print(path, len(open(path).read().split()))

@@ -63,9 +63,10 @@ sh.send(b"\x1a")
 print(sh.expect(b"$ "))
 sh.send(b"jobs; bg\n")
 print(sh.expect(b"[1]+ cat &"))
-time.sleep(0.2)
-sh.send(b"jobs\n")  # it has read, and was stopped for that: bash says so now or has said it before
-sh.expect(b"Stopped")
+# it reads, and is stopped for that; bash says so before its prompt
+sh.send(b"until jobs | grep -q Stopped; do sleep 0.1; done; echo stop''ped\n")
+sh.expect(b"stopped\r\n")
+sh.expect(b"$ ")
 sh.send(b"fg\n")
 sh.expect(b"fg\r\ncat\r\n")
 sh.send(b"again\n")
