@@ -142,8 +142,14 @@ class MockThread:
         self.platform.processes.add(process)
         thread = MockThread(self.platform, process)
         thread.task = child
+        gregs = self.context.gregs
         thread.context = self.context.copy()
-        thread.fs_base = self.context.gregs[_R8] if flags & CLONE_SETTLS else self.fs_base
+        thread.context.gregs[RAX] = 0
+        thread.fs_base = self.fs_base
+        if gregs[RAX] == _NR_CLONE:
+            thread.context.gregs[RSP] = gregs[RSI] or gregs[RSP]
+            if flags & CLONE_SETTLS:
+                thread.fs_base = gregs[_R8]
         thread.gs_base = self.gs_base
         thread.actions = dict(self.actions) if not flags & CLONE_THREAD else self.actions
         thread.initial_stack = self.initial_stack
@@ -365,9 +371,8 @@ class MockThread:
         elif isinstance(request, Access):
             self._access(task, frame, request)
         elif isinstance(request, Fault):
-            self._raise(task, request.signo, request.address)
+            self._raise(task, request.signo, request.address, request.code)
         elif isinstance(request, Pause):
-            gregs[RAX] = 0
             self._ready()
         else:
             self.platform.failures.append(TypeError(f"a script yielded {request!r}, which is no system call"))

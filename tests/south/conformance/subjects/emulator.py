@@ -1,0 +1,32 @@
+"""The emulator platform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.south.conformance.subject import Subject
+
+
+class Emulator(Subject):
+    name = "emulator"
+    lacks = {
+        "address of data": "a fill of Unicorn's TLB is told the page only",
+    }
+    cannot = {"strike": "guests are no processes of the host"}
+
+    def missing(self) -> str | None:
+        from pylitebox.south.emulator.engine import EngineError, library
+
+        try:
+            library()
+        except EngineError as error:
+            return str(error)
+        return None
+
+    def make(self, *, memory: int | None = None) -> Any:
+        from pylitebox.south.emulator.platform import EmulatorPlatform
+
+        return EmulatorPlatform(memory=memory or 64 << 20)
+
+
+SUBJECTS = [Emulator()]

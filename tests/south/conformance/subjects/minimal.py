@@ -1,0 +1,22 @@
+"""The suite's own platform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.south.conformance.minimal import MinimalPlatform
+from tests.south.conformance.subject import Subject
+
+
+class Minimal(Subject):
+    name = "minimal"
+    cannot = {
+        "strike": "guests are no processes of the host",
+        "little memory": "its memory has no bound",
+    }
+
+    def make(self, *, memory: int | None = None) -> Any:
+        return MinimalPlatform()
+
+
+SUBJECTS = [Minimal()]

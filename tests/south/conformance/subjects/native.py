@@ -1,0 +1,36 @@
+"""The native platform, without a supervisor's walls."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from tests.south.conformance.subject import Subject
+
+
+class Native(Subject):
+    name = "native"
+    lacks = {
+        "read protection": "guest memory is read by /proc/PID/mem, which ignores page protections (half the cost)",
+    }
+    cannot = {
+        "little memory": "guests have the host's memory; RLIMIT_AS bounds what they map",
+    }
+
+    def missing(self) -> str | None:
+        if sys.platform != "linux" or os.uname().machine != "x86_64":
+            return "no Linux on x86-64"
+        return None
+
+    def make(self, *, memory: int | None = None) -> Any:
+        from pylitebox.south.native.platform import NativePlatform
+
+        return NativePlatform()
+
+    def strike(self, platform: Any, thread: Any) -> None:
+        os.kill(thread.process.tgid, signal.SIGKILL)
+
+
+SUBJECTS = [Native()]
