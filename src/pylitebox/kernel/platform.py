@@ -243,7 +243,7 @@ class GuestThread(Protocol):
           EINTR, or is made again, as for a signal);
         - calling: once the call has its result (``syscall`` returns it);
         - parked: once the call is completed. The kernel kicks first, and completes then;
-        - stopped: after it goes on, before its next instruction;
+        - stopped: after it goes on;
         - held: at once, with the context it was held with;
         - cloned and not yet ``started``: after that.
 

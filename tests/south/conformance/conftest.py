@@ -50,9 +50,13 @@ def make(subject: Subject) -> Iterator[Callable[..., Driver]]:
     drivers: list[Driver] = []
 
     def made(**options: Any) -> Driver:
-        driver = Driver(subject, subject.make(**options))
-        drivers.append(driver)
-        return driver
+        platform = subject.make(**options)
+        try:
+            drivers.append(Driver(subject, platform))
+        except BaseException:
+            subject.close(platform)
+            raise
+        return drivers[-1]
 
     yield made
     for driver in drivers:

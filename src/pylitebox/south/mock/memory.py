@@ -77,7 +77,7 @@ class MockMemory:
 
     def read_some(self, address: int, size: int) -> bytes:
         data = self._read_some(address, size)
-        if not data:
+        if not data and size:
             raise KernelError(E.EFAULT)
         return data
 
@@ -89,7 +89,7 @@ class MockMemory:
         raise KernelError(E.ENAMETOOLONG if len(data) == limit else E.EFAULT)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        if not self._allowed(address, len(data), PROT_WRITE):
+        if data and not self._allowed(address, len(data), PROT_WRITE):
             raise KernelError(E.EFAULT)
         self.poke(address, data)
 

@@ -105,6 +105,7 @@ class Mock(Subject):
         "strike": "guests are no processes of the host",
         "little memory": "its memory has no bound",
         "sigreturn without a frame": "scripts return from handlers alone",
+        "own memory calls": "scripts map pages by the test's own means",
         "cpu time": "no time passes while a script computes",
     }
 
