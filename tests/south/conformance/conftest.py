@@ -18,8 +18,7 @@ SUBJECTS = {subject.name: subject for subject in subjects()}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
-        needs = [mark for mark in metafunc.definition.iter_markers("needs")]
-        features = [feature for mark in needs for feature in mark.args]
+        features = [feature for mark in metafunc.definition.iter_markers("needs") for feature in mark.args]
         metafunc.parametrize("subject", [_case(subject, features) for subject in SUBJECTS.values()], indirect=True)
 
 

@@ -85,7 +85,7 @@ def step(state: State, memory: Accesses) -> bool:
     elif first & 0xF8 == 0x48:
         _wide(gregs, memory, rip, code)
     else:
-        _refuse(rip, code)
+        raise _refused(rip, code)
     return False
 
 
@@ -99,7 +99,7 @@ def _two_bytes(state: State, rip: int, code: bytes) -> bool:
         taken = bool(gregs[EFLAGS] & _ZF) == (code[1] == 0x84)
         gregs[RIP] = rip + 6 + (_int32(code, 2) if taken else 0) & _MASK
         return False
-    _refuse(rip, code)
+    raise _refused(rip, code)
 
 
 def _wide(gregs: list[int], memory: Accesses, rip: int, code: bytes) -> None:
@@ -136,13 +136,13 @@ def _wide(gregs: list[int], memory: Accesses, rip: int, code: bytes) -> None:
         gregs[13], gregs[12] = divmod(dividend, divisor)
         gregs[RIP] = rip + 3
     else:
-        _refuse(rip, code)
+        raise _refused(rip, code)
 
 
-def _refuse(rip: int, code: bytes) -> bool:
+def _refused(rip: int, code: bytes) -> Trap:
     if any(code.startswith(other) for other in PRIVILEGED.values()):
-        raise Trap(SIGSEGV, SI_KERNEL, 0)
-    raise Trap(SIGILL, ILL_ILLOPN, rip)
+        return Trap(SIGSEGV, SI_KERNEL, 0)
+    return Trap(SIGILL, ILL_ILLOPN, rip)
 
 
 def _int32(code: bytes, offset: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pylitebox.abi import errno as E
 from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, page_up
@@ -18,8 +18,10 @@ from pylitebox.abi.sched import CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.kernel.image import Image, Mapping
 from pylitebox.kernel.platform import NO_MEMORY
 from tests.south.conformance import assembler as a
-from tests.south.conformance.assembler import Code
-from tests.south.conformance.subject import Subject
+
+if TYPE_CHECKING:
+    from tests.south.conformance.assembler import Code
+    from tests.south.conformance.subject import Subject
 
 RW, RX = PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC
 #: Where a guest has its program, two pages of data with nothing behind them, a page that it may only read, one that it
@@ -105,6 +107,7 @@ class Task:
         self.state = "running"  # parked, held, ended
         self.started = True
         self.kicked = False
+        self.finishing = False  # the platform finishes the call that it is in
         self.signals: list[tuple[int, int]] = []  # (number, handler) to be delivered at the next safe point
         self.frames: list[tuple[list[int], int]] = []  # what handlers interrupted: registers, extended state's address
         self.vforked_by: Task | None = None  # who stands still until this one has exec'd or ended
@@ -180,8 +183,9 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - as above
             self._broken.append(f"call {number}: {error!r}")
             return -E.EIO
-        if result is None and task.state == "running" and number not in (a.CLONE, a.FORK, a.VFORK):
+        if result is None and task.state == "running" and not task.finishing:
             task.state = "parked"
+        task.finishing = False
         return result
 
     def safe_point(self, task: Task, context: Any) -> bool:
@@ -319,11 +323,18 @@ class Driver:
         child.vforked_by = task if flags & CLONE_VFORK else None
         self.tasks[tid] = child
         result: int | None = task.thread.clone(child, flags)
+        task.finishing = result is None
         if not self.platform.delegates_memory:
             self._expect(child.thread is not None and child.memory is not NO_MEMORY, "clone has made no thread")
             if not flags & CLONE_VM:
                 process.room.space = child.thread.space
         self.at_clone(child)
+        return result
+
+    def change_memory(self, task: Task, change: Any) -> int | None:
+        """What a call answers that changes memory."""
+        result: int | None = task.thread.change_memory(change)
+        task.finishing = result is None
         return result
 
     # -- what a kernel does to threads ------------------------------------------------------------------------
@@ -462,7 +473,8 @@ class Driver:
         end, polls = self.platform.monotonic_ns() + _PATIENCE_NS, 0
         while not until():
             polls += 1
-            assert self.platform.monotonic_ns() < end and polls < _POLLS, f"nothing more happens: {self.calls[-5:]}, {self.faults[-5:]}"
+            late = self.platform.monotonic_ns() > end or polls > _POLLS
+            assert not late, f"nothing more happens: {self.calls[-5:]}, {self.faults[-5:]}"
             self.poll(_LOOK_NS)
 
     def run_to_end(self) -> None:

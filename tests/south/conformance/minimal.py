@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakSet
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, TASK_SIZE
+from pylitebox.abi.mman import PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE
 from pylitebox.abi.sched import CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from pylitebox.abi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGINFO_SIZE, SIGSEGV
 from pylitebox.kernel.errors import KernelError, WouldBlock
@@ -27,6 +27,8 @@ from tests.south.conformance.cpu import EFLAGS, RIP, SI_KERNEL, Trap
 R8, RSI, RDI, RDX, RAX, RSP, R10, R9 = 0, 9, 8, 12, 13, 15, 2, 1
 _MASK = (1 << 64) - 1
 _NR_SIGRETURN, _NR_CLONE, _NR_EXIT_GROUP = 15, 56, 231
+#: Bytes of a shared buffer.
+_LARGEST = 1 << 30
 #: Instructions of a turn.
 _TURN = 400
 _XMM0 = 160  # in an FXSAVE image
@@ -35,49 +37,29 @@ _XMM0 = 160  # in an FXSAVE image
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-class Page:
-    """One page: its own bytes, or a place in a source that it shows."""
+class Region:
+    """A range that was mapped at once, or what is left of it. ``offset``: where in the source it begins."""
 
-    __slots__ = ("data", "offset", "prot", "shared", "source")
+    __slots__ = ("end", "offset", "prot", "shared", "source", "start")
 
-    def __init__(self, prot: int, source: Any, offset: int, *, shared: bool) -> None:
+    def __init__(self, start: int, end: int, prot: int, source: Any, offset: int, *, shared: bool) -> None:
+        self.start = start
+        self.end = end
         self.prot = prot
         self.source = source
         self.offset = offset
         self.shared = shared
-        self.data: bytearray | None = None
 
-    def content(self) -> bytes | bytearray | None:
-        """What it shows, a whole page; None behind the end of its source."""
-        if self.data is not None:
-            return self.data
-        if self.source is None:
-            return bytes(PAGE_SIZE)
-        try:
-            found = self.source.read_at(PAGE_SIZE, self.offset)
-        except WouldBlock:
-            found = self.source.read_now(PAGE_SIZE, self.offset)
-        return bytes(found).ljust(PAGE_SIZE, b"\0") if found else None
-
-    def copy(self) -> Page:
-        page = Page(self.prot, self.source, self.offset, shared=self.shared)
-        page.data = None if self.data is None else bytearray(self.data)
-        return page
-
-    def write(self, within: int, data: bytes) -> None:
-        if self.shared:
-            self.source.write_at(data, self.offset + within)
-            return
-        if self.data is None:
-            self.data = bytearray(self.content() or bytes(PAGE_SIZE))
-        self.data[within : within + len(data)] = data
+    def part(self, start: int, end: int) -> Region:
+        return Region(start, end, self.prot, self.source, self.offset + start - self.start, shared=self.shared)
 
 
 class Space:
     """AddressSpace of the contract, and its Memory."""
 
     def __init__(self) -> None:
-        self.pages: dict[int, Page] = {}  # by address
+        self.regions: list[Region] = []
+        self.pages: dict[int, bytearray] = {}  # the space's own, by address: all that was stored to
         self.faults = 0
 
     @property
@@ -87,55 +69,107 @@ class Space:
     # -- the kernel's orders ----------------------------------------------------------------------------------
 
     def map(self, start: int, size: int, prot: int, source: Any, offset: int, *, shared: bool) -> None:
-        for place in range(0, size, PAGE_SIZE):
-            self.pages[start + place] = Page(prot, source, offset + place, shared=shared)
+        self.regions.append(Region(start, start + size, prot, source, offset, shared=shared))
         if isinstance(source, Buffer):
             source.content.spaces.add(self)
 
     def unmap(self, start: int, size: int) -> None:
-        for address in self._within(start, size):
-            del self.pages[address]
+        self._take(start, start + size)
+        self.discard(start, size)
 
     def protect(self, start: int, size: int, prot: int) -> None:
-        for address in self._within(start, size):
-            self.pages[address].prot = prot
+        changed = self._take(start, start + size)
+        for region in changed:
+            region.prot = prot
+        self.regions += changed
 
     def move(self, start: int, size: int, new_start: int) -> None:
-        moved = {address - start + new_start: self.pages.pop(address) for address in self._within(start, size)}
-        self.pages.update(moved)
+        shift = new_start - start
+        moved = self._take(start, start + size)
+        for region in moved:
+            region.start, region.end = region.start + shift, region.end + shift
+        self.regions += moved
+        pages = {address: self.pages.pop(address) for address in self._own(start, size)}
+        self.pages.update((address + shift, page) for address, page in pages.items())
 
     def discard(self, start: int, size: int) -> None:
-        for address in self._within(start, size):
-            self.pages[address].data = None
+        for address in self._own(start, size):
+            del self.pages[address]
 
     def sync(self, start: int, size: int) -> None:
         """Nothing is kept back."""
 
     def fork(self) -> Space:
         child = Space()
-        child.pages = {address: page.copy() for address, page in self.pages.items()}
-        for page in child.pages.values():
-            if isinstance(page.source, Buffer):
-                page.source.content.spaces.add(child)
+        for region in self.regions:
+            child.map(region.start, region.end - region.start, region.prot, region.source, region.offset,
+                      shared=region.shared)  # fmt: skip
+        child.pages = {address: bytearray(page) for address, page in self.pages.items()}
         return child
 
     def resident(self, start: int, size: int) -> bytes:
-        pages = [self.pages[address] for address in range(start, start + size, PAGE_SIZE)]
-        return bytes(page.data is not None or page.source is not None for page in pages)
+        return bytes(
+            address in self.pages or self._region(address).source is not None  # type: ignore[union-attr]
+            for address in range(start, start + size, PAGE_SIZE)
+        )
 
     def drop(self) -> None:
+        self.regions.clear()
         self.pages.clear()
 
-    def _within(self, start: int, size: int) -> list[int]:
-        if size >> 12 < len(self.pages):
-            return [address for address in range(start, start + size, PAGE_SIZE) if address in self.pages]
+    def _take(self, start: int, end: int) -> list[Region]:
+        """Cut a range out of the regions; what was there."""
+        taken = []
+        for region in [region for region in self.regions if region.start < end and start < region.end]:
+            self.regions.remove(region)
+            if region.start < start:
+                self.regions.append(region.part(region.start, start))
+            if end < region.end:
+                self.regions.append(region.part(end, region.end))
+            taken.append(region.part(max(start, region.start), min(end, region.end)))
+        return taken
+
+    def _own(self, start: int, size: int) -> list[int]:
         return [address for address in self.pages if start <= address < start + size]
 
     def cut(self, content: Content, size: int) -> None:
-        """A buffer has been truncated."""
-        for page in self.pages.values():
-            if isinstance(page.source, Buffer) and page.source.content is content and page.offset >= size:
-                page.data = None
+        """A buffer has been truncated: copies of what lay behind its end are gone."""
+        for region in self.regions:
+            if isinstance(region.source, Buffer) and region.source.content is content:
+                first = max(region.start, region.start - region.offset + (size + PAGE_SIZE - 1 & -PAGE_SIZE))
+                self.discard(first, region.end - first)
+
+    # -- pages ------------------------------------------------------------------------------------------------
+
+    def _region(self, address: int) -> Region | None:
+        return next((region for region in self.regions if region.start <= address < region.end), None)
+
+    def _page(self, start: int) -> bytes | bytearray | None:
+        """What the page at an address shows; None behind the end of its source."""
+        page, region = self.pages.get(start), self._region(start)
+        if page is not None:
+            return page
+        assert region is not None
+        if region.source is None:
+            return bytes(PAGE_SIZE)
+        place = region.offset + start - region.start
+        try:
+            found = region.source.read_at(PAGE_SIZE, place)
+        except WouldBlock:
+            found = region.source.read_now(PAGE_SIZE, place)
+        return bytes(found).ljust(PAGE_SIZE, b"\0") if found else None
+
+    def _store(self, address: int, data: bytes) -> None:
+        """Within one page, to which it is allowed."""
+        start, region = address & -PAGE_SIZE, self._region(address)
+        assert region is not None
+        if region.shared:
+            region.source.write_at(data, region.offset + address - region.start)
+            return
+        page = self.pages.get(start)
+        if page is None:
+            page = self.pages[start] = bytearray(self._page(start) or bytes(PAGE_SIZE))
+        page[address - start : address - start + len(data)] = data
 
     # -- Memory: EFAULT where the guest may not ---------------------------------------------------------------
 
@@ -169,7 +203,7 @@ class Space:
         parts = []
         while size > 0 and self._fault(address, PROT_READ) is None:
             within = address % PAGE_SIZE
-            content = self.pages[address - within].content()
+            content = self._page(address - within)
             assert content is not None
             parts.append(bytes(content[within : within + size]))
             address, size = address + len(parts[-1]), size - len(parts[-1])
@@ -177,20 +211,19 @@ class Space:
 
     def _write(self, address: int, data: bytes) -> None:
         while data:
-            within = address % PAGE_SIZE
-            part = data[: PAGE_SIZE - within]
-            self.pages[address - within].write(within, part)
+            part = data[: PAGE_SIZE - address % PAGE_SIZE]
+            self._store(address, part)
             address, data = address + len(part), data[len(part) :]
 
     def _fault(self, address: int, need: int) -> tuple[int, int] | None:
         """Signal and si_code of an access to a byte; None if it may be."""
-        page = self.pages.get(address & -PAGE_SIZE)
-        if page is None:
+        region = self._region(address)
+        if region is None:
             return SIGSEGV, SEGV_MAPERR
-        rights = page.prot | PROT_READ if page.prot else 0  # as on x86-64
+        rights = region.prot | PROT_READ if region.prot else 0  # as on x86-64
         if not rights & need:
             return SIGSEGV, SEGV_ACCERR
-        return (SIGBUS, BUS_ADRERR) if page.content() is None else None
+        return (SIGBUS, BUS_ADRERR) if self._page(address & -PAGE_SIZE) is None else None
 
     # -- accesses of a CPU ------------------------------------------------------------------------------------
 
@@ -209,7 +242,8 @@ class Space:
     def _may(self, address: int, size: int, need: int) -> None:
         if address >> 47 and address >> 47 != 0x1FFFF:  # no address at all
             raise Trap(SIGSEGV, SI_KERNEL, 0)
-        for place in (address, address + size - 1 & -PAGE_SIZE) if address % PAGE_SIZE > PAGE_SIZE - size else (address,):
+        last = address + size - 1 & -PAGE_SIZE  # the page that its last byte is in
+        for place in (address, last) if last > address else (address,):
             fault = self._fault(place, need)
             if fault is not None:
                 self.faults += 1
@@ -256,6 +290,8 @@ class Buffer:
 
     def truncate(self, size: int) -> None:
         content = self.content.data
+        if size > _LARGEST:
+            raise KernelError(E.EFBIG)
         del content[size:]
         content.extend(bytes(size - len(content)))
         for space in self.content.spaces:

@@ -34,19 +34,13 @@ def _delegates(driver: Driver) -> None:
         pytest.skip(f"on {driver.subject.name} the kernel manages memory")
 
 
-def maps(driver: Driver, change: Any) -> None:
-    """mmap(2) of a file parks for what ``change`` says of the task."""
-    driver.on[a.MMAP] = lambda task, *args: change(task)
-    driver.on[1000] = lambda task, *args: 0
+def maps(driver: Driver, change: Map) -> None:
+    """What mmap(2) of a file does."""
+    driver.on[a.MMAP] = lambda task, *args: driver.change_memory(task, change)
 
 
 def mmap(code: Code) -> Code:
     return code.call(a.MMAP, 0, 2 * P, 3, MAP_SHARED, FD, 0).say(1)
-
-
-def finished(driver: Driver, task: Task, result: int | None) -> int | None:
-    """The platform finishes the call itself if it gives nothing."""
-    return result
 
 
 def test_a_file_is_mapped_where_the_kernel_says(driver: Driver) -> None:
@@ -54,11 +48,7 @@ def test_a_file_is_mapped_where_the_kernel_says(driver: Driver) -> None:
     buffer = driver.buffer(b"\7".ljust(2 * P, b"\0"))
     flags = MAP_SHARED | MAP_FIXED_NOREPLACE
 
-    def change(task: Task) -> int | None:
-        result: int | None = task.thread.change_memory(Map(buffer, PLACE, 2 * P, RW, flags, write=True))
-        return finished(driver, task, result)
-
-    maps(driver, change)
+    maps(driver, Map(buffer, PLACE, 2 * P, RW, flags, write=True))
     code = mmap(Code()).mov(a.RBX, PLACE).load(a.RCX, a.RBX).say(2, a.RCX).mov(a.RCX, 9).store(a.RBX, a.RCX, P)
     task = driver.spawn(code.call(1001).load(a.RCX, a.RBX).say(3, a.RCX).exit())
     found: list[Any] = []
@@ -82,7 +72,7 @@ def test_a_file_is_mapped_where_the_kernel_says(driver: Driver) -> None:
 def test_a_private_mapping_leaves_the_file_alone(driver: Driver) -> None:
     buffer = driver.buffer(b"\7".ljust(2 * P, b"\0") + b"\x08".ljust(P, b"\0"))
     flags = MAP_PRIVATE | MAP_FIXED
-    maps(driver, lambda task: task.thread.change_memory(Map(buffer, PLACE, P, RW, flags, 2 * P, write=False)))
+    maps(driver, Map(buffer, PLACE, P, RW, flags, 2 * P, write=False))
     code = mmap(Code()).mov(a.RBX, PLACE).load(a.RCX, a.RBX).say(2, a.RCX).mov(a.RCX, 9).store(a.RBX, a.RCX)
     driver.spawn(code.load(a.RCX, a.RBX).say(3, a.RCX).exit())
     driver.run_to_end()
@@ -94,7 +84,7 @@ def test_a_private_mapping_leaves_the_file_alone(driver: Driver) -> None:
 def test_what_cannot_be_mapped_is_the_calls_result(driver: Driver) -> None:
     buffer = driver.buffer(bytes(P))
     flags = MAP_SHARED | MAP_FIXED_NOREPLACE
-    maps(driver, lambda task: task.thread.change_memory(Map(buffer, DATA, P, RW, flags, write=True)))
+    maps(driver, Map(buffer, DATA, P, RW, flags, write=True))
     driver.spawn(mmap(Code()).exit())
     driver.run_to_end()
     assert driver.words() == [(1, U64 + 1 - E.EEXIST)]
@@ -106,26 +96,19 @@ def test_the_kernel_is_told_what_became_of_a_change(driver: Driver) -> None:
     buffer = driver.buffer(b"\7".ljust(P, b"\0"))
     told: list[int] = []
 
-    def change(task: Task) -> None:
-        flags = MAP_SHARED | MAP_FIXED
-
-        def unmapped(result: int) -> None:
-            told.append(result)
-            task.state = "parked"
-            driver.complete(task, 77)
-
+    def change(task: Task, *args: int) -> None:
         def mapped(result: int) -> None:
             told.append(result)
-            assert task.thread.change_memory(Unmap(PLACE + P, P), unmapped) is None
+            assert task.thread.change_memory(Unmap(PLACE + P, P), told.append) is None
 
-        assert task.thread.change_memory(Map(buffer, PLACE, 2 * P, RW, flags, write=True), mapped) is None
+        whole = Map(buffer, PLACE, 2 * P, RW, MAP_SHARED | MAP_FIXED, write=True)
+        assert task.thread.change_memory(whole, mapped) is None
 
-    def called(task: Task, *args: int) -> None:
-        change(task)
-
-    maps(driver, lambda task: None)
-    driver.on[a.MMAP] = called
-    task = driver.spawn(mmap(Code()).mov(a.RBX, PLACE).load(a.RCX, a.RBX).say(2, a.RCX).load(a.RCX, a.RBX, P).say(3).exit())
+    driver.on[a.MMAP] = change
+    code = mmap(Code()).mov(a.RBX, PLACE).load(a.RCX, a.RBX).say(2, a.RCX).load(a.RCX, a.RBX, P).say(3).exit()
+    task = driver.spawn(code)
+    driver.run(lambda: len(told) == 2 and task.state == "parked")
+    driver.complete(task, 77)
     driver.run_to_end()
     assert told == [PLACE, 0]
     assert driver.words(task.tid) == [(1, 77), (2, 7)]

@@ -24,7 +24,8 @@ LARGE, LARGE_SIZE = 0x50000000, 64 << 20
 def test_exit_group_ends_all_threads(driver: Driver) -> None:
     """One that computes, one that is parked."""
     driver.on[1000] = lambda task, *args: None
-    code = new_thread(Code(), STACK - 4096).call(a.CLONE, THREAD, STACK - 8192, 0, 0, DATA).compare(a.RAX, 0).jump_equal("spin")
+    code = new_thread(Code(), STACK - 4096)
+    code.call(a.CLONE, THREAD, STACK - 8192, 0, 0, DATA).compare(a.RAX, 0).jump_equal("spin")
     code.call(a.ASK).exit(3)
     code.label("child").call(1000).say(1).exit().label("spin")
     with code.forever():

@@ -70,7 +70,8 @@ def test_exec_after_vfork_lets_the_parent_go_on_with_its_memory(driver: Driver) 
     parent = driver.spawn(code.label("child").mov(a.RCX, 5).store(a.RBX, a.RCX).call(a.EXECVE).exit())
     driver.run(lambda: bool(driver.begun) and driver.begun[0].state == "parked" and parent.state == "parked")
     (child,) = driver.begun
-    driver.exec(child, Code().mov(a.RBX, DATA).mov(a.RCX, 6).store(a.RBX, a.RCX).load(a.RCX, a.RBX).say(3, a.RCX).exit())
+    program = Code().mov(a.RBX, DATA).mov(a.RCX, 6).store(a.RBX, a.RCX).load(a.RCX, a.RBX).say(3, a.RCX)
+    driver.exec(child, program.exit())
     driver.run_to_end()
     assert driver.words(parent.tid) == [(1, child.tid), (2, 5)]
     assert driver.words(child.tid) == [(3, 6)]

@@ -87,7 +87,8 @@ def test_a_child_begins_with_its_parents_mask(masks: Driver) -> None:
     driver = masks
     for number in (a.FORK, a.VFORK):
         code = branch(sets(Code(), _SETMASK, 0), number).exit().label("child")
-        driver.spawn(sets(code, _BLOCK, 8).mov(a.RBX, DATA + 256).load(a.RCX, a.RBX).say(1, a.RCX).exit(), data=word(USR2))
+        sets(code, _BLOCK, 8).mov(a.RBX, DATA + 256).load(a.RCX, a.RBX).say(1, a.RCX)
+        driver.spawn(code.exit(), data=word(USR2))
         driver.run_to_end()
     assert driver.words() == [(1, USR2)] * 2
 

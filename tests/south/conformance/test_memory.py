@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
 from tests.south.conformance.driver import CODE, CONSTANT, DATA, DATA_SIZE, END, FORBIDDEN, STACK, Driver, Task
 
-HOSTILE = [0, 1, PAGE_SIZE - 1, DATA - 1, END, END + PAGE_SIZE, STACK, TASK_SIZE - 1, TASK_SIZE, 1 << 47, (1 << 47) - 1,
-           (1 << 63) - 1, 1 << 63, (1 << 63) + DATA, 0xFFFF_FFFF_FF60_0000, (1 << 64) - 4096, (1 << 64) - 1]  # fmt: skip
+HOSTILE = [
+    0, 1, PAGE_SIZE - 1, DATA - 1, END, END + PAGE_SIZE, STACK, TASK_SIZE - 1, TASK_SIZE, 1 << 47, (1 << 47) - 1,
+    (1 << 63) - 1, 1 << 63, (1 << 63) + DATA, 0xFFFF_FFFF_FF60_0000, (1 << 64) - 4096, (1 << 64) - 1,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -171,8 +174,6 @@ def test_memory_of_a_guest_that_has_ended_does_no_harm(driver: Driver, task: Tas
     memory = task.memory
     driver.kill(task)
     driver.idle(3)
-    for function, *args in ((memory.read, DATA, 8), (memory.write, DATA, b"x"), (memory.read_cstring, DATA + 1, 8)):
-        try:
-            function(*args)
-        except KernelError as error:
-            assert error.errno in (E.EFAULT, E.ENAMETOOLONG)
+    for function, *args in ((memory.read, DATA, 8), (memory.write, DATA, b"x"), (memory.read_some, DATA, 8)):
+        with contextlib.suppress(KernelError):
+            assert function(*args) in (None, bytes(range(8)), b"x" + bytes(range(1, 8)))

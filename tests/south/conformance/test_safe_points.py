@@ -47,7 +47,7 @@ def test_a_thread_that_computes_is_brought_to_a_safe_point(driver: Driver) -> No
     counts = []
     for number in range(1, 4):
         driver.kick(task)
-        driver.run(lambda: len(driver.safe_points) == number)
+        driver.run(lambda number=number: len(driver.safe_points) == number)
         tid, gregs = driver.safe_points[-1]
         assert (tid, gregs[R12]) == (task.tid, 7)
         counts.append(gregs[RBX])
@@ -75,7 +75,7 @@ def test_a_safe_point_is_between_two_instructions_of_the_program(driver: Driver)
     task = running(driver, code.label("third").jump("first"))
     for number in range(1, 30):
         driver.kick(task)
-        driver.run(lambda: len(driver.safe_points) == number)
+        driver.run(lambda number=number: len(driver.safe_points) == number)
         gregs = driver.safe_points[-1][1]
         where = next(name for name in code.labels if gregs[RIP] == address(code, name))
         if where in ("first", "second", "third"):
@@ -263,7 +263,7 @@ def test_threads_keep_their_extended_states_apart(driver: Driver) -> None:
     assert sorted(driver.words()) == [(1, 0x1111), (1, 0x2222), (1, 0x3333)]
 
 
-# -- what a guest may have in its registers -----------------------------------------------------------------------------
+# -- what a guest may have in its registers ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rip", [0, DATA, 1 << 47, 1 << 63, U64, 0xFFFF_8000_0000_0000], ids=hex)

@@ -170,8 +170,11 @@ def write_into(buffer: bytearray, data: bytes | memoryview, offset: int) -> None
 def resize(buffer: bytearray, size: int) -> None:
     if size < len(buffer):
         del buffer[size:]
-    else:
+        return
+    try:
         buffer.extend(bytes(size - len(buffer)))
+    except (MemoryError, OverflowError):
+        raise KernelError(E.ENOSPC) from None
 
 
 class MockDirectory:

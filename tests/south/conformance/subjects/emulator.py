@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.south.conformance.subject import Subject
@@ -9,10 +10,10 @@ from tests.south.conformance.subject import Subject
 
 class Emulator(Subject):
     name = "emulator"
-    lacks = {
+    lacks: Mapping[str, str] = {
         "address of data": "a fill of Unicorn's TLB is told the page only",
     }
-    cannot = {"strike": "guests are no processes of the host"}
+    cannot: Mapping[str, str] = {"strike": "guests are no processes of the host"}
 
     def missing(self) -> str | None:
         from pylitebox.south.emulator.engine import EngineError, library

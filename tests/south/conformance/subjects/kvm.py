@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ from tests.south.conformance.subject import Subject
 
 class Kvm(Subject):
     name = "kvm"
-    cannot = {
+    cannot: Mapping[str, str] = {
         "strike": "guests are no processes of the host",
         "two in a process": "its tick is a signal of the process, which one machine can have",
     }

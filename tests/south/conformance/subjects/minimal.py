@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.south.conformance.minimal import MinimalPlatform
@@ -10,7 +11,7 @@ from tests.south.conformance.subject import Subject
 
 class Minimal(Subject):
     name = "minimal"
-    cannot = {
+    cannot: Mapping[str, str] = {
         "strike": "guests are no processes of the host",
         "little memory": "its memory has no bound",
     }

@@ -5,7 +5,7 @@ So the registers of the contract are the guest's, but for rip, in whose place th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from pylitebox.abi.mman import PROT_EXEC
@@ -95,12 +95,12 @@ def _function(pc: int) -> Any:
 
 class Mock(Subject):
     name = "mock"
-    lacks = {
+    lacks: Mapping[str, str] = {
         "rip": "in its place is where a script stands",
         "extended state": "scripts have none",
         "rcx": "a call's result is all that a script sees of its registers",
     }
-    cannot = {
+    cannot: Mapping[str, str] = {
         "descriptors": "nothing outside of the test is waited for",
         "strike": "guests are no processes of the host",
         "little memory": "its memory has no bound",

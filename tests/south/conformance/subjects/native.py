@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from tests.south.conformance.subject import Subject
@@ -12,10 +13,10 @@ from tests.south.conformance.subject import Subject
 
 class Native(Subject):
     name = "native"
-    lacks = {
+    lacks: Mapping[str, str] = {
         "read protection": "guest memory is read by /proc/PID/mem, which ignores page protections (half the cost)",
     }
-    cannot = {
+    cannot: Mapping[str, str] = {
         "little memory": "guests have the host's memory; RLIMIT_AS bounds what they map",
     }
 
