@@ -17,8 +17,8 @@ _MASK = (1 << 64) - 1
 GREGS = (13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7)
 RIP, EFLAGS = 16, 17
 _RCX, _R11 = 14, 3
-_ZF = 0x40
-SI_KERNEL, ILL_ILLOPN, FPE_INTDIV = 0x80, 2, 1
+_ZF, _TF = 0x40, 0x100
+SI_KERNEL, ILL_ILLOPN, FPE_INTDIV, TRAP_TRACE = 0x80, 2, 1, 2
 
 
 class Trap(Exception):
@@ -57,6 +57,15 @@ class State(Protocol):
 def step(state: State, memory: Accesses) -> bool:
     """Execute one instruction; True if it was ``syscall``, after which rip, rcx and r11 are as the instruction leaves
     them. Trap: nothing has changed, but for a trap's rip."""
+    if state.gregs[EFLAGS] & _TF:
+        called = _step(state, memory)
+        if not called:
+            raise Trap(SIGTRAP, TRAP_TRACE, state.gregs[RIP], behind=True)
+        return called
+    return _step(state, memory)
+
+
+def _step(state: State, memory: Accesses) -> bool:
     gregs = state.gregs
     rip = gregs[RIP]
     code = memory.fetch(rip, 15)
