@@ -105,8 +105,10 @@ class AddressSpace(Protocol):
     means that content, whose mappings have at most two handles, one that is written through and one that is not. All
     mappings of one content show the same bytes, as do its ``read_at`` and ``write_at``. Only a page that was written
     to through a private mapping is that address space's own, until the content is cut off before it: ``truncate``
-    takes what lies behind the new end from all. Where a source must wait for its disk (WouldBlock), the platform
-    waits: it parks the thread whose access it was, or, for an access of the kernel's, reads on at once.
+    takes what lies behind the new end from all. The last page of a source goes on with zeros behind its end; what is
+    stored there is nobody's, and no source grows by it. Where a source must wait for its disk (WouldBlock), the
+    platform waits: it parks the thread whose access it was (``HostFile.ready``), or, for an access of the kernel's,
+    reads on at once (``HostFile.read_now``).
     """
 
     @property
@@ -474,7 +476,9 @@ class HostFile(MapSource, Protocol):
         ...
 
     @property
-    def ready(self) -> WaitQueue: ...
+    def ready(self) -> WaitQueue:
+        """``watch(key, callback)``, until ``unwatch(key)``: called from ``poll`` when something has come."""
+        ...
 
     def truncate(self, size: int) -> None: ...
 

@@ -61,6 +61,7 @@ class Space:
         self.regions: list[Region] = []
         self.pages: dict[int, bytearray] = {}  # the space's own, by address: all that was stored to
         self.faults = 0
+        self.waits_for: Any = None  # the source that a thread's access must wait for
 
     @property
     def memory(self) -> Space:
@@ -144,8 +145,8 @@ class Space:
     def _region(self, address: int) -> Region | None:
         return next((region for region in self.regions if region.start <= address < region.end), None)
 
-    def _page(self, start: int) -> bytes | bytearray | None:
-        """What the page at an address shows; None behind the end of its source."""
+    def _page(self, start: int, *, now: bool = True) -> bytes | bytearray | None:
+        """What the page at an address shows; None behind the end of its source. WouldBlock unless ``now``."""
         page, region = self.pages.get(start), self._region(start)
         if page is not None:
             return page
@@ -156,6 +157,9 @@ class Space:
         try:
             found = region.source.read_at(PAGE_SIZE, place)
         except WouldBlock:
+            if not now:
+                self.waits_for = region.source
+                raise
             found = region.source.read_now(PAGE_SIZE, place)
         return bytes(found).ljust(PAGE_SIZE, b"\0") if found else None
 
@@ -164,7 +168,9 @@ class Space:
         start, region = address & -PAGE_SIZE, self._region(address)
         assert region is not None
         if region.shared:
-            region.source.write_at(data, region.offset + address - region.start)
+            place = region.offset + address - region.start
+            there = len(region.source.read_now(len(data), place))  # what lies behind the end is nobody's
+            region.source.write_at(data[:there], place)
             return
         page = self.pages.get(start)
         if page is None:
@@ -215,7 +221,7 @@ class Space:
             self._store(address, part)
             address, data = address + len(part), data[len(part) :]
 
-    def _fault(self, address: int, need: int) -> tuple[int, int] | None:
+    def _fault(self, address: int, need: int, *, now: bool = True) -> tuple[int, int] | None:
         """Signal and si_code of an access to a byte; None if it may be."""
         region = self._region(address)
         if region is None:
@@ -223,7 +229,7 @@ class Space:
         rights = region.prot | PROT_READ if region.prot else 0  # as on x86-64
         if not rights & need:
             return SIGSEGV, SEGV_ACCERR
-        return (SIGBUS, BUS_ADRERR) if self._page(address & -PAGE_SIZE) is None else None
+        return (SIGBUS, BUS_ADRERR) if self._page(address & -PAGE_SIZE, now=now) is None else None
 
     # -- accesses of a CPU ------------------------------------------------------------------------------------
 
@@ -244,7 +250,7 @@ class Space:
             raise Trap(SIGSEGV, SI_KERNEL, 0)
         last = address + size - 1 & -PAGE_SIZE  # the page that its last byte is in
         for place in (address, last) if last > address else (address,):
-            fault = self._fault(place, need)
+            fault = self._fault(place, need, now=False)
             if fault is not None:
                 self.faults += 1
                 raise Trap(*fault, place)
@@ -281,6 +287,8 @@ class Buffer:
 
     def read_at(self, size: int, offset: int) -> bytes:
         return bytes(self.content.data[offset : offset + size])
+
+    read_now = read_at
 
     def write_at(self, data: bytes | memoryview, offset: int) -> int:
         content = self.content.data
@@ -371,6 +379,16 @@ class Thread(ManagedThread):
         if self.state == "parked":
             self.gregs[RAX] = result & _MASK
             self.ready()
+
+    def wait_for(self, queue: Any) -> None:
+        """A disk has to read a page; the instruction is executed again then."""
+
+        def arrived() -> None:
+            queue.unwatch(self)
+            self.ready()
+
+        self.state = "parked"
+        queue.watch(self, arrived)
 
     def kick(self) -> None:
         self.kicked = True
@@ -518,6 +536,9 @@ class MinimalPlatform(HostedPlatform):
                 called = cpu.step(thread, thread.space)
             except Trap as trap:
                 self._fault(thread, trap)
+                return
+            except WouldBlock:
+                thread.wait_for(thread.space.waits_for.ready)
                 return
             if called:
                 self._call(thread)

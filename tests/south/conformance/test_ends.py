@@ -5,6 +5,8 @@ Each test's fixture looks for descriptors, threads and processes that are left.
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +194,22 @@ def test_close_is_done_once(driver: Driver) -> None:
 
 def test_a_platform_that_was_never_used_leaves_nothing(make: Callable[..., Driver]) -> None:
     make()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc")
+def test_a_platform_that_is_closed_gives_its_memory_back(subject: Any) -> None:
+    """What it has of the process's addresses: there may be caches of the process's own, which don't grow."""
+    sizes = []
+    for _ in range(5):
+        driver = Driver(subject, subject.make())
+        driver.spawn(branch(Code(), a.FORK).exit().label("child").exit())
+        driver.run_to_end()
+        driver.close()
+        del driver
+        gc.collect()
+        with open("/proc/self/statm", "rb") as file:
+            sizes.append(int(file.read().split()[0]) * PAGE_SIZE)
+    assert sizes[-1] - sizes[1] < 48 << 20
 
 
 @pytest.mark.needs("two in a process")

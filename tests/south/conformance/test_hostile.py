@@ -33,7 +33,8 @@ def still_there(driver: Driver) -> None:
 
 @pytest.mark.parametrize("pointer", [0, 7, 1 << 47, 1 << 63, U64, 0x6000_0000_0000, CODE], ids=hex)
 def test_a_stack_pointer_that_is_none_is_no_trouble_to_a_call(driver: Driver, pointer: int) -> None:
-    driver.spawn(Code().mov(a.RSP, pointer).mov(a.RBP, pointer).call(a.ASK).say(1).copy(a.RCX, a.RSP).say(2, a.RCX).exit())
+    code = Code().mov(a.RSP, pointer).mov(a.RBP, pointer).call(a.ASK).say(1).copy(a.RCX, a.RSP).say(2, a.RCX)
+    driver.spawn(code.exit())
     driver.run_to_end()
     assert driver.words() == [(1, 0), (2, pointer)]
     assert driver.faults == []

@@ -191,7 +191,7 @@ class MockThread:
                 mapping.size,
                 address=mapping.address,
                 prot=mapping.prot,
-                content=mapping.source,  # type: ignore[arg-type]
+                content=mapping.source,
                 offset=mapping.offset,
             )
         for address, size in image.zero:

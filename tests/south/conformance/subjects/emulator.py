@@ -11,6 +11,7 @@ from tests.south.conformance.subject import Subject
 class Emulator(Subject):
     name = "emulator"
     lacks: Mapping[str, str] = {
+        "coherent files": "pages of host files are copies, which write(2) does not change (south/paging/content.py)",
         "address of data": "a fill of Unicorn's TLB is told the page only",
     }
     cannot: Mapping[str, str] = {"strike": "guests are no processes of the host"}

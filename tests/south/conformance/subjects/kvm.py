@@ -14,6 +14,9 @@ from tests.south.conformance.subject import Subject
 
 class Kvm(Subject):
     name = "kvm"
+    lacks: Mapping[str, str] = {
+        "coherent files": "pages of host files are copies, which write(2) does not change (south/paging/content.py)",
+    }
     cannot: Mapping[str, str] = {
         "strike": "guests are no processes of the host",
         "two in a process": "its tick is a signal of the process, which one machine can have",

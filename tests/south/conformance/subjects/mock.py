@@ -104,6 +104,7 @@ class Mock(Subject):
         "descriptors": "nothing outside of the test is waited for",
         "strike": "guests are no processes of the host",
         "little memory": "its memory has no bound",
+        "slow sources": "only its own host files wait, and what waits is a call",
         "sigreturn without a frame": "scripts return from handlers alone",
         "own memory calls": "scripts map pages by the test's own means",
         "cpu time": "no time passes while a script computes",
@@ -112,6 +113,8 @@ class Mock(Subject):
     def __init__(self, name: str = "mock", *, delegates: bool = False) -> None:
         self.name = name
         self._delegates = delegates
+        if delegates:
+            self.cannot = {**self.cannot, "foreign files": "it maps its own host files and buffers alone"}
 
     def make(self, *, memory: int | None = None) -> Any:
         return MockPlatform(delegates_memory=self._delegates)
