@@ -34,14 +34,14 @@ Rules
 - Numbers from a guest (addresses, sizes, registers) are passed as they came and may be anything. A platform answers an
   address that is not there with ``KernelError(EFAULT)`` whatever its value.
 - Of a :class:`~pylitebox.kernel.task.Task` a platform reads ``tid`` and ``blocked``, and sets ``thread`` and ``memory``
-  in ``clone``; nothing else. A task's ``thread`` is None until the platform has started it, and after it ended.
+  of a clone's child; nothing else. A task that has ended has no ``thread``.
 - Signals, ids, process states and descriptors have one owner on every platform: the kernel.
 - Nothing that a guest does may raise out of ``poll``, hang it, or end the process that it is called in. A guest
   that the platform cannot go on with is ended, and :meth:`GuestEvents.lost` is told.
 
 What is optional
-    ``Platform.delegates_memory`` says who owns memory and futexes, the host (True) or the kernel (False): which of
-    :class:`DelegatedThread` and :class:`ManagedThread` its threads are, and nothing else follows from it. The
+    ``Platform.delegates_memory`` says who owns memory and futexes, the host (True) or the kernel (False): all that
+    follows from it is said at :class:`DelegatedThread` and :class:`ManagedThread`, one of which its threads are. The
     methods with a body here need not be written: a platform that inherits has the answer "not here". They are for
     platforms that answer some calls without the kernel (``attend``, ``program_break``, ``action_changed``, ``asleep``),
     or that measure (``stack_pointer``, ``cpu_time``, ``usage``).
@@ -247,7 +247,7 @@ class GuestThread(Protocol):
         - parked: once the call is completed. The kernel kicks first, and completes then;
         - stopped: after it goes on;
         - held: at once, with the context it was held with;
-        - cloned and not yet ``started``: after that.
+        - cloned and not yet ``started``, or bound and not yet loaded: after that, before its first instruction.
 
         Kicks that come before their safe point are one."""
         ...
@@ -260,7 +260,8 @@ class GuestThread(Protocol):
         4 (with CLONE_SETTLS). The child's rax is 0, its extended state the parent's.
 
         Without CLONE_VM the child's memory is a copy; with CLONE_THREAD it ends with this thread's process. The child
-        has ``thread`` and ``memory`` when this returns, and runs once :meth:`GuestEvents.started` has been told.
+        has its ``thread`` when this returns, its ``memory`` when :meth:`GuestEvents.started` is told, and runs then.
+        CLONE_PARENT_SETTID, CHILD_SETTID and PIDFD are the kernel's.
 
         The result for the parent, or None if the platform finishes the call itself: then with CLONE_VFORK, and
         whichever way it returned, the platform asks :meth:`GuestEvents.vfork_wait` what the parent's result is.
@@ -271,8 +272,8 @@ class GuestThread(Protocol):
     def load(self, image: Image) -> None:
         """Enter the program ``image``, once, in a thread from ``new_process`` that was bound to a task: at ``entry``
         with ``stack_pointer``, all other registers 0 and a clean extended state. Before that a platform that delegates
-        memory fills the empty address space: ``mappings`` in order, then ``zero``, then ``data`` (which need not lie in
-        memory that the guest may write), ``brk_size`` bytes at ``brk``, ``limits``; and closes ``sources``. Where the
+        memory fills the empty address space: ``mappings`` in order, ``brk_size`` bytes at ``brk``, then ``zero``, then
+        ``data`` (both where the guest may write); ``limits`` hold from then on; and closes ``sources``. Where the
         kernel manages memory it has done that, and the sources are its own. What fails ends in ``lost``."""
         ...
 
@@ -307,8 +308,8 @@ class GuestThread(Protocol):
 
     def attend(self, *, waits: bool) -> None:
         """Whether signals wait for the process: from now on (until False) each change of the mask of one of its
-        threads is followed by :meth:`GuestEvents.safe_point`, before its next instruction. A process starts as its
-        parent is in ``clone``, and with False after ``load``. Nothing to do if masks change only by calls."""
+        threads is followed by :meth:`GuestEvents.safe_point`, before its next instruction. A cloned process starts as
+        its parent is, one from ``new_process`` with False. Nothing to do if masks change only by calls."""
 
     def action_changed(self, signo: int, action: bytes) -> None:
         """The process's disposition of ``signo`` is now ``action`` (a packed struct kernel_sigaction, 32 bytes). A
@@ -322,7 +323,11 @@ class GuestThread(Protocol):
 
 class DelegatedThread(GuestThread, Protocol):
     """One guest thread where the host manages memory (``delegates_memory``). mmap(2) of anonymous memory, munmap(2),
-    mprotect(2), madvise(2), brk(2), futex(2) and the like never reach the kernel, which asks for the rest."""
+    mprotect(2), madvise(2), brk(2), futex(2) and the like never reach the kernel, which asks for the rest.
+
+    A futex wait that a kick interrupts stands before its instruction at the safe point (rip at ``syscall``, rax the
+    number), and is made again when the thread goes on: the kernel makes it EINTR where a handler wants that. The word
+    of CLONE_CHILD_CLEARTID and set_tid_address(2) is cleared, and its waiter woken, when the thread has ended."""
 
     def change_memory(self, change: Map | Unmap | Limit, done: Callable[[int], None] | None = None) -> int | None:
         """Change this thread's address space, as the call wants that it is in (mmap(2) of a file, shmat(2), shmdt(2),

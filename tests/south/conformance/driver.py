@@ -140,6 +140,8 @@ class Driver:
         #: At a safe point after the signals: whether the thread goes on. A task whose number is here is held.
         self.stopped: set[int] = set()
         self.at_safe_point: Callable[[Task, Any], None] = lambda task, context: None
+        #: What happens to a task whose program is about to be loaded.
+        self.before_load: Callable[[Task], None] = lambda task: None
         #: What happens to a child that was just cloned.
         self.at_clone: Callable[[Task], None] = lambda child: None
         #: At a fault: whether the thread goes on; None: the process is killed.
@@ -439,6 +441,7 @@ class Driver:
         self.subject.enterable(self.platform, [CODE, *(CODE + offset for offset in code.labels.values())])
         if not self.platform.delegates_memory:
             self._fill(task.process.room, thread.space, image)
+        self.before_load(task)
         self._inside += 1
         thread.load(image)
         self._inside -= 1

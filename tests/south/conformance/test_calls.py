@@ -6,7 +6,7 @@ import pytest
 
 from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
-from tests.south.conformance.driver import CODE, Driver
+from tests.south.conformance.driver import CODE, DATA, Driver
 
 U64 = (1 << 64) - 1
 
@@ -72,6 +72,14 @@ def test_rcx_and_r11_are_kept_or_what_the_instruction_leaves(driver: Driver) -> 
     said = dict(driver.words())
     assert said[1] in (77, behind)
     assert said[2] == 88 or said[2] & 0x202 == 0x202
+
+
+def test_the_stack_pointer_of_a_call_where_it_is_known(driver: Driver) -> None:
+    seen: list[int] = []
+    driver.on[a.ASK] = lambda task, *args: seen.append(task.thread.stack_pointer()) or 0
+    driver.spawn(Code().mov(a.RSP, DATA + 800).call(a.ASK).exit())
+    driver.run_to_end()
+    assert seen in ([DATA + 800], [0])
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------

@@ -18,12 +18,14 @@ from pylitebox.abi.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from pylitebox.kernel.platform import Map, Unmap
+from pylitebox.abi.resource import RLIMIT_AS
+from pylitebox.kernel.platform import Limit, Map, Unmap
 from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
-from tests.south.conformance.driver import CODE, DATA, RW, STACK, Driver, Task
+from tests.south.conformance.driver import BREAK, CODE, DATA, RW, STACK, Driver, Task
 
 PLACE, FD = 0x50000000, 5
+_NR_PRLIMIT64 = 302
 U64 = (1 << 64) - 1
 P = PAGE_SIZE
 
@@ -145,6 +147,18 @@ def test_anonymous_memory_never_reaches_the_kernel(driver: Driver) -> None:
     assert driver.words() == [(1, PLACE), (2, 5), (3, 0)]
     assert {call.number for call in driver.calls} == {a.SAY}
     assert [fault.address for fault in driver.faults] == [PLACE]
+
+
+@pytest.mark.needs("own memory calls")
+def test_a_limit_holds_from_then_on(driver: Driver) -> None:
+    limit = Limit(RLIMIT_AS, 64 << 20, BREAK + 4096)
+    driver.on[_NR_PRLIMIT64] = lambda task, *args: driver.change_memory(task, limit)
+    flags = MAP_PRIVATE | MAP_ANONYMOUS
+    code = Code().call(_NR_PRLIMIT64, 0, RLIMIT_AS, DATA, 0).say(1)
+    code.call(a.MMAP, 0, 1 << 30, RW, flags, -1, 0).say(2).call(a.BRK, BREAK + 8192).say(3).call(a.BRK, BREAK + 4096)
+    driver.spawn(code.say(4).exit())
+    driver.run_to_end()
+    assert driver.words() == [(1, 0), (2, U64 + 1 - E.ENOMEM), (3, BREAK), (4, BREAK + 4096)]
 
 
 def test_a_call_that_changes_no_memory_cannot_be_asked_to(driver: Driver) -> None:

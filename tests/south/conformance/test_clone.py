@@ -155,6 +155,47 @@ def test_a_thread_shares_memory_and_has_stack_and_tls_of_its_own(driver: Driver)
     assert driver.words(child.tid) == [(2, 5), (3, STACK - 8192), (4, 99), (5, 98), (6, 9)]
 
 
+def test_the_kernel_sets_the_bases_of_segments(driver: Driver) -> None:
+    """Where arch_prctl(2) is the kernel's; a program's are 0, a child's its parent's."""
+    if driver.platform.delegates_memory:
+        pytest.skip(f"{driver.subject.name} has arch_prctl on the host")
+    seen: list[tuple[int, int]] = []
+
+    def set_bases(task: Task, *args: int) -> int:
+        seen.append((task.thread.fs_base, task.thread.gs_base))
+        task.thread.fs_base, task.thread.gs_base = DATA + 64, DATA + 128
+        seen.append((task.thread.fs_base, task.thread.gs_base))
+        return 0
+
+    def look(task: Task, *args: int) -> int:
+        seen.append((task.thread.fs_base, task.thread.gs_base))
+        return 0
+
+    driver.on[1000], driver.on[1001] = set_bases, look
+    code = branch(Code().call(1000).load_fs().say(1), a.FORK).exit()
+    driver.spawn(code.label("child").call(1001).load_fs().say(2).exit(), data=bytes(64) + b"\x2a")
+    driver.run_to_end()
+    assert sorted(driver.words()) == [(1, 42), (2, 42)]
+    assert seen == [(0, 0), (DATA + 64, DATA + 128), (DATA + 64, DATA + 128)]
+
+
+@pytest.mark.needs("own memory calls")
+def test_the_word_of_a_thread_that_has_ended_is_cleared(driver: Driver) -> None:
+    """And whoever waits for it is woken; where futexes are the host's."""
+    if not driver.platform.delegates_memory:
+        pytest.skip(f"on {driver.subject.name} that is the kernel's")
+    word = DATA + 512
+    code = Code().mov(a.RBX, word).mov(a.RCX, 1).store(a.RBX, a.RCX)
+    code.call(a.CLONE, THREAD | sched.CLONE_CHILD_CLEARTID, STACK - 8192, 0, word, DATA)
+    code.compare(a.RAX, 0).jump_equal("child").call(a.FUTEX, word, 0, 1, 0).load(a.RCX, a.RBX).say(1, a.RCX).exit()
+    driver.on[1000] = lambda task, *args: None
+    task = driver.spawn(code.label("child").call(1000).call(a.EXIT, 0))
+    driver.run(lambda: bool(driver.begun) and driver.begun[0].state == "parked" and task.thread.asleep())
+    driver.complete(driver.begun[0], 0)
+    driver.run_to_end()
+    assert driver.words() == [(1, 0)]
+
+
 def test_threads_begin_and_end_one_by_one(driver: Driver) -> None:
     """What ends is the thread; the process ends with the last."""
     code = Code()

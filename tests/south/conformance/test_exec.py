@@ -10,7 +10,7 @@ from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
 from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
-from tests.south.conformance.driver import CODE, DATA, STACK, Driver
+from tests.south.conformance.driver import CODE, DATA, RBX, STACK, Driver
 from tests.south.conformance.test_clone import branch, new_thread
 
 
@@ -85,6 +85,23 @@ def test_programs_that_execute_each_other_again_and_again(driver: Driver) -> Non
         driver.exec(task, Code().mov(a.RBX, number).say(1, a.RBX).call(a.EXECVE))
     driver.run(lambda: task.state == "parked")
     assert driver.words() == [(1, number) for number in range(8)]
+
+
+def test_a_program_that_was_kicked_before_it_began_has_its_safe_point_first(driver: Driver) -> None:
+    """As a process that is stopped during exec."""
+    executes(driver)
+    task = driver.spawn(Code().call(a.EXECVE))
+    driver.run(lambda: task.state == "parked")
+    driver.before_load = driver.kick
+    driver.stopped.add(task.tid)
+    driver.exec(task, Code().mov(a.RBX, 7).say(1, a.RBX).exit())
+    driver.run(lambda: task.state == "held")
+    driver.idle()
+    assert driver.said == []
+    assert driver.safe_points[0][1][RBX] == 0
+    driver.cont(task)
+    driver.run_to_end()
+    assert driver.words() == [(1, 7)]
 
 
 # -- empty processes --------------------------------------------------------------------------------------------------
