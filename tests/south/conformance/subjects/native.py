@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pylitebox.supervisor.platforms import PlatformError, choose
 from tests.south.conformance.subject import Subject
 
 
@@ -21,8 +21,10 @@ class Native(Subject):
     }
 
     def missing(self) -> str | None:
-        if sys.platform != "linux" or os.uname().machine != "x86_64":
-            return "no Linux on x86-64"
+        try:
+            choose(self.name)
+        except PlatformError as error:
+            return str(error)
         return None
 
     def make(self, *, memory: int | None = None) -> Any:
