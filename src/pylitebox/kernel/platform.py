@@ -125,7 +125,9 @@ class AddressSpace(Protocol):
         """Holes are allowed."""
         ...
 
-    def protect(self, start: int, size: int, prot: int) -> None: ...
+    def protect(self, start: int, size: int, prot: int) -> None:
+        """From now on ``prot`` (PROT_*) says what the guest may; the pages stay."""
+        ...
 
     def move(self, start: int, size: int, new_start: int) -> None:
         """The pages and what stands behind them are found at ``new_start``, where nothing was, and no longer here."""
@@ -455,7 +457,9 @@ class MapSource(Protocol):
         opened for writing; ENOSPC, EFBIG."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """This handle, once."""
+        ...
 
 
 class HostStat(Protocol):
@@ -472,9 +476,11 @@ class HostStat(Protocol):
 
 
 class HostFile(MapSource, Protocol):
-    """An open host file."""
+    """An open regular file of a host tree (:class:`HostDirectory`). Errors are KernelError with Linux's numbers."""
 
-    def stat(self) -> HostStat: ...
+    def stat(self) -> HostStat:
+        """Now; of the file itself, whatever its name is meanwhile."""
+        ...
 
     def read_now(self, size: int, offset: int) -> bytes:
         """As ``read_at``, but waits for the disk: for pages that the kernel itself touches."""
@@ -485,55 +491,92 @@ class HostFile(MapSource, Protocol):
         """``watch(key, callback)``, until ``unwatch(key)``: called from ``poll`` when something has come."""
         ...
 
-    def truncate(self, size: int) -> None: ...
+    def truncate(self, size: int) -> None:
+        """ftruncate(2)."""
+        ...
 
-    def sync(self) -> None: ...
+    def sync(self) -> None:
+        """fsync(2)."""
+        ...
 
 
 class HostDirectory(Protocol):
     """One directory of a host tree. Every name is a single component; no call follows a symbolic link, leaves the
-    mounted tree, or crosses onto another file system. Errors are KernelError with Linux's numbers."""
+    mounted tree, or crosses onto another file system. Errors are KernelError with Linux's numbers.
 
-    def stat(self, name: bytes) -> HostStat: ...
+    Host trees are no platform's: south/hostfiles.py has them for POSIX hosts, south/local/directory.py for any. They
+    are here because the kernel sees them as it sees a platform."""
 
-    def stat_self(self) -> HostStat: ...
+    def stat(self, name: bytes) -> HostStat:
+        """lstat(2)."""
+        ...
 
-    def readlink(self, name: bytes) -> bytes: ...
+    def stat_self(self) -> HostStat:
+        """Of the directory."""
+        ...
+
+    def readlink(self, name: bytes) -> bytes:
+        """The target, whole; EINVAL."""
+        ...
 
     def listdir(self) -> list[tuple[bytes, int, int]]:
         """(name, inode, d_type) of each entry, without . and .. ."""
         ...
 
-    def directory(self, name: bytes) -> HostDirectory: ...
+    def directory(self, name: bytes) -> HostDirectory:
+        """A directory in this one; ENOTDIR."""
+        ...
 
     def open(self, name: bytes, *, write: bool = False) -> HostFile:
         """Open a regular file (anything else is EACCES)."""
         ...
 
     # The rest is for mounts the user made writable (HOST:GUEST:rw).
-    def create(self, name: bytes, mode: int) -> HostFile: ...
 
-    def mkdir(self, name: bytes, mode: int) -> None: ...
+    def create(self, name: bytes, mode: int) -> HostFile:
+        """Make a regular file and open it for writing; EEXIST. ``mode``: its permissions, no umask."""
+        ...
 
-    def symlink(self, target: bytes, name: bytes) -> None: ...
+    def mkdir(self, name: bytes, mode: int) -> None:
+        """mkdir(2), no umask."""
+        ...
 
-    def link(self, name: bytes, directory: HostDirectory, new_name: bytes) -> None: ...
+    def symlink(self, target: bytes, name: bytes) -> None:
+        """symlink(2)."""
+        ...
 
-    def unlink(self, name: bytes) -> None: ...
+    def link(self, name: bytes, directory: HostDirectory, new_name: bytes) -> None:
+        """link(2), into a directory of the same tree."""
+        ...
 
-    def rmdir(self, name: bytes) -> None: ...
+    def unlink(self, name: bytes) -> None:
+        """unlink(2); EISDIR for a directory."""
+        ...
 
-    def rename(self, name: bytes, directory: HostDirectory, new_name: bytes, flags: int) -> None: ...
+    def rmdir(self, name: bytes) -> None:
+        """rmdir(2)."""
+        ...
 
-    def chmod(self, name: bytes, mode: int) -> None: ...
+    def rename(self, name: bytes, directory: HostDirectory, new_name: bytes, flags: int) -> None:
+        """renameat2(2), within a tree; EINVAL for flags that the host has not."""
+        ...
 
-    def utime(self, name: bytes, atime_ns: int, mtime_ns: int) -> None: ...
+    def chmod(self, name: bytes, mode: int) -> None:
+        """The permissions of what is no symbolic link."""
+        ...
 
-    def close(self) -> None: ...
+    def utime(self, name: bytes, atime_ns: int, mtime_ns: int) -> None:
+        """Both times; ns since the epoch."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the host gave for it."""
+        ...
 
 
 class HostStream(Protocol):
-    """A console stream: one end of what the user gave as stdin, stdout or stderr."""
+    """A console stream: one end of what the user gave as stdin, stdout or stderr. No platform's own: south/streams.py
+    has them for descriptors, which wait by ``HostedPlatform.watch_events``."""
 
     #: What fstat(2) should say it is: S_IFIFO, S_IFCHR (a terminal or /dev/null) or S_IFREG.
     kind: int
@@ -555,7 +598,9 @@ class HostStream(Protocol):
         """POLLIN/POLLOUT/POLLHUP/POLLERR now; also arms ``queue``."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        ...
 
 
 class SharedBuffer(MapSource, Protocol):
@@ -587,10 +632,11 @@ class GuestEvents(Protocol):
     time; none of them raises. From within each the kernel may call anything of the threads, this one included (which it
     may kill: the platform looks before it goes on), but not ``poll``."""
 
-    #: What the kernel will do when ``poll`` returns. While it is not empty, a platform may deliver a few more events
-    #: (of the thread that just runs), but returns from ``poll`` soon: without waiting, whoever could run.
     @property
-    def work(self) -> Sized: ...
+    def work(self) -> Sized:
+        """What the kernel will do when ``poll`` returns. While it is not empty, a platform may deliver a few more
+        events (of the thread that just runs), but returns from ``poll`` soon: without waiting, whoever could run."""
+        ...
 
     def syscall(self, task: Task, number: int, args: tuple[int, int, int, int, int, int]) -> int | None:
         """A guest thread made a system call; its result, or None if it is parked (``GuestThread.complete`` follows), if

@@ -6,9 +6,64 @@ A platform that is added to pylitebox adds a file there with a ``SUBJECT``, and 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Streams(Protocol):
+    """Two console streams, and what is at their other ends."""
+
+    input: Any  # HostStreams
+    output: Any
+
+    def feed(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+    def taken(self) -> bytes:
+        """What was written, which makes room for more."""
+        ...
+
+    def hang_up(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class PipeStreams:
+    """Pipes of this process."""
+
+    def __init__(self, platform: Any) -> None:
+        from pylitebox.south.streams import FdStream
+
+        reads, self._feeds = os.pipe()
+        self._takes, writes = os.pipe()
+        for fd in (reads, writes, self._takes):
+            os.set_blocking(fd, False)
+        self.input = FdStream(platform, reads, readable=True, writable=False)
+        self.output = FdStream(platform, writes, readable=False, writable=True)
+        self._open = {self._feeds, self._takes}
+
+    def feed(self, data: bytes) -> None:
+        os.write(self._feeds, data)
+
+    def end(self) -> None:
+        self._close(self._feeds)
+
+    def taken(self) -> bytes:
+        return os.read(self._takes, 1 << 20)
+
+    def hang_up(self) -> None:
+        self._close(self._takes)
+
+    def _close(self, fd: int) -> None:
+        if fd in self._open:
+            self._open.remove(fd)
+            os.close(fd)
+
+    def close(self) -> None:
+        self.input.close()
+        self.output.close()
+        self.end()
+        self.hang_up()
 
 
 class Subject:
@@ -40,6 +95,10 @@ class Subject:
     def strike(self, platform: Any, thread: Any) -> None:
         """Let the host end the guest process of a thread (feature "strike")."""
         raise NotImplementedError
+
+    def streams(self, platform: Any) -> Streams:
+        """Console streams that wait by this platform."""
+        return PipeStreams(platform)
 
     def close(self, platform: Any) -> None:
         platform.close()

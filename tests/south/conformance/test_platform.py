@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from pylitebox.abi import errno as E
 from pylitebox.abi.auxv import AT_CLKTCK, AT_MINSIGSTKSZ, AT_PAGESZ
 from pylitebox.abi.mman import PAGE_SIZE, TASK_SIZE
-from pylitebox.kernel.errors import KernelError
+from pylitebox.abi.poll import POLLHUP, POLLIN, POLLOUT
+from pylitebox.abi.stat import S_IFIFO
+from pylitebox.kernel import platform as contract
+from pylitebox.kernel.errors import KernelError, WouldBlock
 from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
 from tests.south.conformance.driver import BREAK, BREAK_SIZE, CODE, DATA, END, STACK, STACK_SIZE, Driver
 from tests.south.conformance.test_safe_points import computing, running
 
 IN, OUT, ONESHOT = 1, 4, 1 << 30
+
+
+def test_every_part_of_the_contract_says_what_it_is() -> None:
+    parts = [part for part in vars(contract).values() if inspect.isclass(part) and part.__module__ == contract.__name__]
+    assert len(parts) > 15
+    for part in parts:
+        if part.__name__.startswith("_"):
+            continue
+        assert part.__doc__, part
+        for name, member in vars(part).items():
+            function = member.fget if isinstance(member, property) else member
+            if inspect.isfunction(function) and not name.startswith("_") and name != "total":
+                assert function.__doc__, f"{part.__name__}.{name} of the contract is not documented"
 
 
 def test_the_facts(driver: Driver) -> None:
@@ -121,6 +140,65 @@ def test_a_sparse_buffer_is_cheap_and_a_huge_one_an_error(driver: Driver) -> Non
         with contextlib.suppress(KernelError):
             buffer.truncate(size)
     buffer.close()
+
+
+# -- console streams --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def streams(driver: Driver) -> Iterator[Any]:
+    made = driver.subject.streams(driver.platform)
+    yield made
+    made.close()
+
+
+def woken(driver: Driver, stream: Any, change: Callable[[], object]) -> None:
+    """The stream's queue is woken by a change once its readiness was asked for."""
+    wakes: list[None] = []
+    stream.queue.watch(woken, lambda: wakes.append(None))
+    stream.poll()
+    change()
+    driver.run(lambda: bool(wakes))
+    stream.queue.unwatch(woken)
+
+
+def fill(stream: Any) -> None:
+    while stream.write(b"x" * 5000):
+        pass
+
+
+def test_input_is_waited_for(driver: Driver, streams: Any) -> None:
+    stream = streams.input
+    assert (stream.kind, stream.termios, stream.winsize) == (S_IFIFO, None, None)
+    with pytest.raises(WouldBlock):
+        stream.read(10)
+    assert not stream.poll() & POLLIN
+    woken(driver, stream, lambda: streams.feed(b"some words"))
+    assert stream.poll() & POLLIN
+    assert stream.read(4) == b"some"
+    assert stream.read(100) == b" words"
+    with pytest.raises(WouldBlock):
+        stream.read(10)
+    woken(driver, stream, streams.end)
+    assert stream.poll() & POLLHUP
+    assert stream.read(10) == stream.read(10) == b""
+
+
+def test_output_waits_for_room_and_ends_with_its_reader(driver: Driver, streams: Any) -> None:
+    stream = streams.output
+    assert stream.poll() & POLLOUT
+    assert stream.write(b"some") == 4
+    assert stream.write(memoryview(b"thing")) == 5
+    assert streams.taken() == b"something"
+    with pytest.raises(WouldBlock):
+        fill(stream)
+    assert not stream.poll() & POLLOUT
+    woken(driver, stream, streams.taken)
+    assert stream.poll() & POLLOUT
+    streams.hang_up()
+    with pytest.raises(KernelError) as error:
+        stream.write(b"x")
+    assert error.value.errno == E.EPIPE
 
 
 # -- descriptors of the process ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 from pylitebox.abi.mman import PROT_EXEC
 from pylitebox.abi.signal import SEGV_ACCERR, SIGSEGV
 from pylitebox.south.mock.guest import Call, Guest
+from pylitebox.south.mock.host import MockStream
 from pylitebox.south.mock.layer import Layer
 from pylitebox.south.mock.platform import MockPlatform
 from tests.south.conformance import cpu
@@ -93,6 +94,25 @@ def _function(pc: int) -> Any:
     return lambda g, *signal: _execute(g, pc)
 
 
+class MockStreams:
+    """Streams of the test's own."""
+
+    def __init__(self) -> None:
+        self.input, self.output = MockStream(), MockStream(capacity=1 << 16)
+        self.input.open_input()
+        self.feed, self.end, self.hang_up = self.input.feed, self.input.end, self.output.hang_up
+
+    def taken(self) -> bytes:
+        data = bytes(self.output.output)
+        self.output.output.clear()
+        self.output.drain()
+        return data
+
+    def close(self) -> None:
+        self.input.close()
+        self.output.close()
+
+
 class Mock(Subject):
     name = "mock"
     lacks: Mapping[str, str] = {
@@ -121,6 +141,9 @@ class Mock(Subject):
 
     def start(self, platform: Any) -> None:
         """It has no start."""
+
+    def streams(self, platform: Any) -> MockStreams:
+        return MockStreams()
 
     def enterable(self, platform: Any, addresses: Iterable[int]) -> None:
         for address in addresses:
