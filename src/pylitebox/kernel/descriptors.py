@@ -16,7 +16,7 @@ from pylitebox.kernel.fs.content import Budget
 if TYPE_CHECKING:
     from pylitebox.kernel.credentials import Credentials
     from pylitebox.kernel.fs.file import File
-    from pylitebox.kernel.platform import GuestThread
+    from pylitebox.kernel.platform import DelegatedThread
 
 #: The highest RLIMIT_NOFILE (/proc/sys/fs/nr_open): poll(2) of so many takes milliseconds.
 NR_OPEN = 1 << 16
@@ -33,7 +33,7 @@ class FileTable:
         self.cloexec: set[int] = set()
         self.limit = limit
         self.users = 1  # processes that share the table
-        self.lent: tuple[int, GuestThread] | None = None  # a descriptor that the platform maps without asking
+        self.lent: tuple[int, DelegatedThread] | None = None  # a descriptor that the platform maps without asking
         self._free_hint = 0  # every number below it is taken
 
     def get(self, fd: int) -> File:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi.resource import RLIM_INFINITY, RLIM_NLIMITS
+from pylitebox.kernel.memory import delegated
 from pylitebox.kernel.platform import NO_MEMORY, NOTHING, Ids
 from pylitebox.kernel.signal_state import Actions, PendingSignals
 from pylitebox.kernel.wait import WaitQueue
@@ -319,8 +320,10 @@ class Process:
     @property
     def program_break(self) -> int:
         """Where the heap ends (man 2 brk): what a thread's platform knows of it, else the layout's."""
-        known = next((task.thread.program_break() for task in self.tasks.values() if task.thread is not None), 0)
-        return known or self.layout.brk
+        task = next((task for task in self.tasks.values() if task.thread is not None), None)
+        if task is None or self.layout.space is not None:
+            return self.layout.brk
+        return delegated(task).program_break() or self.layout.brk
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.name!r} {self.state}>"

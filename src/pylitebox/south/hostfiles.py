@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from pylitebox.kernel.platform import Platform
+    from pylitebox.kernel.platform import HostedPlatform
 
 #: Directory descriptors kept open per tree.
 MAX_OPEN_DIRECTORIES = 128
@@ -67,7 +67,7 @@ class Workers:
         for number in range(threads):
             threading.Thread(target=self._work, name=f"disk-{number}", daemon=True).start()
 
-    def attach(self, platform: Platform) -> None:
+    def attach(self, platform: HostedPlatform) -> None:
         """Deliver what is done through the platform's loop."""
         platform.watch(self._wake_read, self.deliver)
 

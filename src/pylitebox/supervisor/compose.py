@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pylitebox.kernel.fs.vfs import FileSystem
-    from pylitebox.kernel.platform import HostDirectory, HostFile
+    from pylitebox.kernel.platform import HostDirectory, HostedPlatform, HostFile
     from pylitebox.south.hostfiles import PosixDirectory
     from pylitebox.supervisor.rootfs import ArchiveRoot
 
@@ -50,7 +50,7 @@ class Composed:
     def __init__(
         self,
         kernel: Kernel,
-        platform: platforms.HostedPlatform,
+        platform: HostedPlatform,
         control: Control,
         session: Session,
         walls: list[confine.Wall],
@@ -277,7 +277,7 @@ def _contract(tree: PosixDirectory) -> HostDirectory:
     return cast("HostDirectory", tree)
 
 
-def _streams(platform: platforms.HostedPlatform) -> NewStream:
+def _streams(platform: HostedPlatform) -> NewStream:
     from pylitebox.south.streams import FdStream
 
     def new_stream(

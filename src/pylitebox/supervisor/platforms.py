@@ -16,11 +16,10 @@ from pylitebox.south.start import StartError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pylitebox.kernel.platform import HostedPlatform
     from pylitebox.south.emulator.platform import EmulatorPlatform
     from pylitebox.south.kvm.platform import KvmPlatform
     from pylitebox.south.native.platform import NativePlatform
-
-    HostedPlatform = NativePlatform | KvmPlatform | EmulatorPlatform
 
 AUTO = "auto"
 #: Guest memory where it is in one piece, unless another size is asked for; the host gives what is touched.

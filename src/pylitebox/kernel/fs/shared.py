@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
+from pylitebox.kernel.memory import delegated
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.content import Content
@@ -69,8 +70,8 @@ def _mapped(kernel: Kernel) -> set[tuple[int, int]] | None:
     if kernel.new_space is not None:
         return keys  # what is mapped has more than one user (kernel/memory/sources.py)
     for process in kernel.processes.values():
-        thread = next((task.thread for task in process.tasks.values() if task.thread is not None), None)
-        for area in thread.areas() if thread is not None else ():
+        task = next((task for task in process.tasks.values() if task.thread is not None), None)
+        for area in delegated(task).areas() if task is not None else ():
             if area.source is not None:
                 keys.add(area.source)
             seen += 1

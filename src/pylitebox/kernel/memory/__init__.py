@@ -4,30 +4,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pylitebox.kernel.platform import Area, Map, Unmap
+    from pylitebox.kernel.platform import Area, DelegatedThread, Map, Unmap
     from pylitebox.kernel.task import Task
 
 
 def areas_of(task: Task, *, detailed: bool = False) -> list[Area]:
-    """What is mapped in the task's address space, lowest first (:meth:`GuestThread.areas`); the list is the caller's,
-    and so are its areas."""
+    """What is mapped in the task's address space, lowest first (:meth:`DelegatedThread.areas`); the list is the
+    caller's, and so are its areas."""
     space = task.process.layout.space
     if space is not None:
         return space.snapshot(detailed=detailed)
-    return task.thread.areas(detailed=detailed) if task.thread is not None else []
+    return delegated(task).areas(detailed=detailed) if task.thread is not None else []
+
+
+def delegated(task: Task) -> DelegatedThread:
+    """The thread of a task, on a platform that delegates memory; there is one."""
+    return cast("DelegatedThread", task.thread)
 
 
 def change_memory(task: Task, change: Map | Unmap, done: Callable[[int], None] | None = None) -> int | None:
-    """See :meth:`pylitebox.kernel.platform.GuestThread.change_memory`; the task has a thread."""
+    """See :meth:`pylitebox.kernel.platform.DelegatedThread.change_memory`; the task has a thread."""
     space = task.process.layout.space
     if space is None:
         assert task.thread is not None
-        return task.thread.change_memory(change, done)
+        return delegated(task).change_memory(change, done)
     result = space.change(task, change)
     if done is None:
         return result

@@ -9,6 +9,7 @@ from pylitebox.kernel.credentials import CAP_SYS_RESOURCE
 from pylitebox.kernel.descriptors import NR_OPEN
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.itimers import watch_cpu_limit
+from pylitebox.kernel.memory import delegated
 from pylitebox.kernel.platform import Limit
 from pylitebox.kernel.task import Process, Task
 from pylitebox.kernel.usage import used, used_by
@@ -68,7 +69,7 @@ def _bound_memory(task: Task, resource: int) -> Result:
     if task.thread is None or not kernel.platform.delegates_memory:
         return 0
     size = dict(space_limits(process.rlimits, process.layout)).get(resource, rl.RLIM_INFINITY)
-    return task.thread.change_memory(Limit(resource, size, heap_end(process.rlimits, process.layout)))
+    return delegated(task).change_memory(Limit(resource, size, heap_end(process.rlimits, process.layout)))
 
 
 @syscall("prlimit64", x86_64=302, aarch64=261, support=Partial(_GAP))

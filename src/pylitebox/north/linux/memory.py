@@ -1,7 +1,7 @@
 """Memory areas: mmap(2) of files, brk(2), msync(2), mincore(2), mlock(2), and the calls that the host kernel runs.
 
 The handlers here are for platforms that delegate memory (native), which run mmap of anonymous memory, munmap, mprotect,
-mremap and madvise without asking us. A file is mapped by the platform too (``GuestThread.change_memory``); what is
+mremap and madvise without asking us. A file is mapped by the platform too (``DelegatedThread.change_memory``); what is
 decided here is whether it may be. Where the kernel manages memory, managed.py has the handlers.
 RLIMIT_AS and RLIMIT_DATA are the host's business there (limits.py). Missing: RLIMIT_MEMLOCK where memory is delegated.
 """
@@ -12,7 +12,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memfd import MemfdFile
-from pylitebox.kernel.memory import areas_of
+from pylitebox.kernel.memory import areas_of, delegated
 from pylitebox.kernel.platform import Map
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
@@ -101,9 +101,10 @@ def _map(
             raise KernelError(E.ENOMEM)
         if file.location is not None:
             task.kernel.mapped_files.note(source.key(), file.location)
-        result = task.thread.change_memory(Map(source, *call, write=write, lend=lend))
+        thread = delegated(task)
+        result = thread.change_memory(Map(source, *call, write=write, lend=lend))
         if lend is not None:
-            task.files.lent = (lend, task.thread)
+            task.files.lent = (lend, thread)
         return result
     finally:
         source.close()

@@ -148,6 +148,7 @@ class Engine:
         self._room = _TLB_SMALLEST  # so many that it cannot have had room for them
         self._flush_tlb_order = ctypes.c_int(_CTL_TLB_FLUSH | 1 << 30)
         self._hooks: list[object] = []
+        self._contexts: list[ctypes.c_void_p] = []
         self._syscall = syscall
         self._fill = fill
         self._install(trap)
@@ -330,17 +331,15 @@ class Engine:
         self._lib.uc_reg_write(self.handle, register, self._word_place)
 
     def new_context(self) -> ctypes.c_void_p:
-        """Room for a CPU's state, to be freed."""
+        """Room for a CPU's state, for as long as the engine is there."""
         context = ctypes.c_void_p()
         self._check(self._lib.uc_context_alloc(self._pointer, ctypes.byref(context)), "saved")
+        self._contexts.append(context)
         return context
 
     def reset(self, context: ctypes.c_void_p) -> None:
         """Make a saved state one of a CPU that has run nothing, in user mode."""
         ctypes.memmove(context, self._initial, self._context_size)
-
-    def free(self, context: ctypes.c_void_p) -> None:
-        self._lib.uc_context_free(context)
 
     def save(self, context: ctypes.c_void_p) -> None:
         self._lib.uc_context_save(self.handle, context)
@@ -355,7 +354,10 @@ class Engine:
         self._lib.uc_context_reg_write_batch(context, registers.ids, registers.places, registers.count)
 
     def close(self) -> None:
-        self.free(self._initial)
+        """Give back what Unicorn has: a gigabyte of addresses for translated code, most of all. Nothing follows."""
+        for context in self._contexts:
+            self._lib.uc_context_free(context)
+        self._contexts.clear()
         self._lib.uc_close(self.handle)
 
 

@@ -100,6 +100,7 @@ class EmulatorPlatform(TurnPlatform["EmulatorThread"]):
 
     def _release(self) -> None:
         self._ticker.end()
+        self.engine.close()
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -320,13 +321,15 @@ class _Ticker:
         self._wanted = threading.Event()
         self._length = SLICE_S
         self._ended = False
+        self._thread: threading.Thread | None = None
         self._clock = _clock_of_this_thread()
         self.running = False
         self.due = False
         self.hooks = 0  # how often a hook was called
 
     def start(self) -> None:
-        threading.Thread(target=self._tick, name="ticker", daemon=True).start()
+        self._thread = threading.Thread(target=self._tick, name="ticker", daemon=True)
+        self._thread.start()
 
     def busy(self, now: int, deadline: int | None) -> None:
         """A turn begins."""
@@ -341,8 +344,11 @@ class _Ticker:
         self._wanted.clear()
 
     def end(self) -> None:
+        """It is over when this returns: what it would stop may be closed."""
         self._ended = True
         self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _tick(self) -> None:
         while not self._ended:

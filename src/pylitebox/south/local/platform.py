@@ -4,7 +4,7 @@ Callers are threads of this program, one at a time: :attr:`LocalPlatform.turn` i
 in :meth:`LocalPlatform.poll` while others have their turn.
 
 Rules: nothing here that one operating system has and another lacks.
-Missing: guests (new_process gives none), descriptors to watch.
+Missing: guests (new_process gives none).
 """
 
 from __future__ import annotations
@@ -94,11 +94,6 @@ class LocalPlatform(HostClocks):
     def shared_buffer(self, name: str) -> LocalBuffer:
         return LocalBuffer(bytearray(), next(_numbers))
 
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        raise KernelError(E.ENOSYS)
-
-    def unwatch(self, fd: int) -> None:
-        """Nothing is ever watched."""
 
     def auxv(self) -> dict[int, int]:
         return {}

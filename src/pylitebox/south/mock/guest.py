@@ -75,13 +75,14 @@ class Call:
 
 
 class Fault:
-    """An instruction that raises a fault instead of a call."""
+    """An instruction that raises a fault instead of a call; ``code`` is its si_code."""
 
-    __slots__ = ("address", "signo")
+    __slots__ = ("address", "code", "signo")
 
-    def __init__(self, signo: int, address: int) -> None:
+    def __init__(self, signo: int, address: int, code: int) -> None:
         self.signo = signo
         self.address = address
+        self.code = code
 
 
 class Access:
@@ -269,9 +270,9 @@ class Guest:
         """rt_sigprocmask(2)."""
         return self.__getattr__("rt_sigprocmask")(how, self.pack("<Q", mask), 0, 8)
 
-    def crash(self, signo: int = sg.SIGSEGV, address: int = 0) -> Fault:
+    def crash(self, signo: int = sg.SIGSEGV, address: int = 0, code: int = sg.SEGV_MAPERR) -> Fault:
         """An instruction that faults."""
-        return Fault(signo, address)
+        return Fault(signo, address, code)
 
     def load(self, address: int) -> Access:
         """Load a byte."""

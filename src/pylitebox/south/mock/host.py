@@ -133,9 +133,6 @@ class MockHostFile:
     def stat(self) -> MockNode:
         return self._inode
 
-    def length(self) -> int:
-        return self._inode.st_size
-
     def read_at(self, size: int, offset: int) -> bytes:
         if self._disk is not None and offset not in self._cached:
             self._wanted.add(offset)
@@ -170,8 +167,11 @@ def write_into(buffer: bytearray, data: bytes | memoryview, offset: int) -> None
 def resize(buffer: bytearray, size: int) -> None:
     if size < len(buffer):
         del buffer[size:]
-    else:
+        return
+    try:
         buffer.extend(bytes(size - len(buffer)))
+    except (MemoryError, OverflowError):
+        raise KernelError(E.ENOSPC) from None
 
 
 class MockDirectory:
@@ -308,8 +308,6 @@ class MockBuffer:
 
     def size(self) -> int:
         return len(self.data)
-
-    length = size
 
     def read_at(self, size: int, offset: int) -> bytes:
         return bytes(self.data[offset : offset + size])

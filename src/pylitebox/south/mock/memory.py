@@ -6,8 +6,6 @@ private pages are the address space's own; pages of shared mappings are the buff
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from pylitebox.abi import errno as E
 from pylitebox.abi.mman import (
     MAP_FIXED,
@@ -33,21 +31,14 @@ MMAP_BASE = 0x300000000000
 _READABLE = PROT_READ | PROT_WRITE | PROT_EXEC
 
 
-class Content(Protocol):
-    """What the mock can map: its own host files and shared buffers."""
-
-    def key(self) -> tuple[int, int]: ...
-    def read_at(self, size: int, offset: int) -> bytes: ...
-    def write_at(self, data: bytes | memoryview, offset: int) -> int: ...
-    def length(self) -> int: ...
-
-
 class MockArea:
     """One mapping: an area, its rights and its content."""
 
     __slots__ = ("content", "end", "offset", "prot", "shared", "start")
 
-    def __init__(self, start: int, end: int, prot: int, content: Content | None, offset: int, *, shared: bool) -> None:
+    def __init__(
+        self, start: int, end: int, prot: int, content: MapSource | None, offset: int, *, shared: bool
+    ) -> None:
         self.start = start
         self.end = end
         self.prot = prot
@@ -77,7 +68,7 @@ class MockMemory:
 
     def read_some(self, address: int, size: int) -> bytes:
         data = self._read_some(address, size)
-        if not data:
+        if not data and size:
             raise KernelError(E.EFAULT)
         return data
 
@@ -89,7 +80,7 @@ class MockMemory:
         raise KernelError(E.ENAMETOOLONG if len(data) == limit else E.EFAULT)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        if not self._allowed(address, len(data), PROT_WRITE):
+        if data and not self._allowed(address, len(data), PROT_WRITE):
             raise KernelError(E.EFAULT)
         self.poke(address, data)
 
@@ -101,7 +92,7 @@ class MockMemory:
         *,
         address: int = 0,
         prot: int = PROT_READ | PROT_WRITE,
-        content: Content | None = None,
+        content: MapSource | None = None,
         offset: int = 0,
         shared: bool = False,
     ) -> int:
@@ -132,7 +123,7 @@ class MockMemory:
             change.size,
             address=change.address if change.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) else 0,
             prot=change.prot,
-            content=change.source,  # type: ignore[arg-type]
+            content=change.source,
             offset=change.offset,
             shared=bool(change.flags & MAP_SHARED),
         )
@@ -225,7 +216,9 @@ class MockMemory:
             part = bytes(data[done : done + PAGE_SIZE - within])
             area = self._area(address + done)
             if area.shared and area.content is not None:
-                area.content.write_at(part, area.offset + address + done - area.start)
+                place = area.offset + address + done - area.start
+                inside = part[: max(0, _length(area.content) - place)]  # what lies behind the end is nobody's
+                area.content.write_at(inside, place)
             else:
                 page[within : within + len(part)] = part
             done += len(part)
@@ -261,7 +254,7 @@ class MockMemory:
             page = bytearray(PAGE_SIZE)
             if area.content is not None:
                 offset = area.offset + start - area.start
-                if offset >= page_up(area.content.length()):
+                if offset >= page_up(_length(area.content)):
                     raise KernelError(E.EFAULT)
                 data = area.content.read_at(PAGE_SIZE, offset)
                 page[: len(data)] = data
@@ -277,7 +270,7 @@ class MockMemory:
             return SIGSEGV, SEGV_MAPERR
         if not area.prot & (PROT_WRITE if write else _READABLE):
             return SIGSEGV, SEGV_ACCERR
-        if area.content is not None and area.offset + address - area.start >= page_up(area.content.length()):
+        if area.content is not None and area.offset + address - area.start >= page_up(_length(area.content)):
             return (SIGBUS, BUS_ADRERR) if address & -PAGE_SIZE not in self._pages else None
         return None
 
@@ -297,7 +290,13 @@ class MockMemory:
         return b"".join(parts)
 
 
-def _note(content: Content | None, memory: MockMemory) -> None:
+def _length(content: MapSource) -> int:
+    """The size of a host file or a shared buffer."""
+    stat = getattr(content, "stat", None)
+    return int(stat().st_size) if stat is not None else int(content.size())  # type: ignore[attr-defined]
+
+
+def _note(content: MapSource | None, memory: MockMemory) -> None:
     if isinstance(content, MockBuffer):
         content.mappers.add(memory)
 
@@ -313,7 +312,7 @@ class MockAddressSpace:
         assert source is not None or not shared, "shared memory has a source"
         assert not self.memory.mapped(start, size), "a range to map holds nothing"
         assert not (start | size) % PAGE_SIZE
-        self.memory.map(size, address=start, prot=prot, content=source, offset=offset, shared=shared)  # type: ignore[arg-type]
+        self.memory.map(size, address=start, prot=prot, content=source, offset=offset, shared=shared)
 
     def unmap(self, start: int, size: int) -> None:
         self.memory.unmap(start, size)

@@ -60,7 +60,6 @@ class MockPlatform:
         self._ready: deque[MockThread] = deque()
         self._functions: dict[int, Function] = {}
         self._addresses: dict[Function, int] = {}
-        self._watched: dict[int, Callable[[], None]] = {}
         self.processes: set[MockProcess] = set()
         self.closed = False
         self.restorer = self.code(_restorer)
@@ -97,12 +96,6 @@ class MockPlatform:
         self.buffers.append(buffer)
         return buffer
 
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        self._watched[fd] = callback
-
-    def unwatch(self, fd: int) -> None:
-        self._watched.pop(fd, None)
-
     def monotonic_ns(self) -> int:
         return self.now_ns
 
@@ -126,10 +119,10 @@ class MockPlatform:
 
     # -- the tester's side ------------------------------------------------------------------------------------
 
-    def code(self, function: Function) -> int:
-        """The address at which a function of Python stands in every guest."""
+    def code(self, function: Function, *, at: int | None = None) -> int:
+        """The address at which a function of Python stands in every guest: a new one, or ``at``."""
         if function not in self._addresses:
-            address = _CODE + 16 * len(self._functions)
+            address = _CODE + 16 * len(self._functions) if at is None else at
             self._functions[address] = function
             self._addresses[function] = address
         return self._addresses[function]
@@ -145,10 +138,6 @@ class MockPlatform:
     def program(self, entry: int) -> Function:
         """What a loaded image runs."""
         return self._functions.get(entry, _wild)
-
-    def readable(self, fd: int) -> None:
-        """A watched host descriptor has become readable."""
-        self._watched[fd]()
 
     def enqueue(self, thread: MockThread) -> None:
         self._ready.append(thread)

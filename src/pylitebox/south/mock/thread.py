@@ -82,11 +82,12 @@ class MockProcess:
 class _Frame:
     """One script: the program or a handler. ``call`` is what it waits for."""
 
-    __slots__ = ("call", "script", "site")
+    __slots__ = ("begun", "call", "script", "site")
 
     def __init__(self, script: Script, site: int) -> None:
         self.script = script
         self.site = site
+        self.begun = False
         self.call: Call | Access | None = None
 
 
@@ -122,6 +123,8 @@ class MockThread:
     # -- the contract -----------------------------------------------------------------------------------------
 
     def complete(self, result: int) -> None:
+        if self.state == "dead":
+            return
         assert self.state == "parked", f"complete({result}) of {self!r}"
         self.context.gregs[RAX] = result & _MASK
         self._ready()
@@ -142,8 +145,14 @@ class MockThread:
         self.platform.processes.add(process)
         thread = MockThread(self.platform, process)
         thread.task = child
+        gregs = self.context.gregs
         thread.context = self.context.copy()
-        thread.fs_base = self.context.gregs[_R8] if flags & CLONE_SETTLS else self.fs_base
+        thread.context.gregs[RAX] = 0
+        thread.fs_base = self.fs_base
+        if gregs[RAX] == _NR_CLONE:
+            thread.context.gregs[RSP] = gregs[RSI] or gregs[RSP]
+            if flags & CLONE_SETTLS:
+                thread.fs_base = gregs[_R8]
         thread.gs_base = self.gs_base
         thread.actions = dict(self.actions) if not flags & CLONE_THREAD else self.actions
         thread.initial_stack = self.initial_stack
@@ -182,7 +191,7 @@ class MockThread:
                 mapping.size,
                 address=mapping.address,
                 prot=mapping.prot,
-                content=mapping.source,  # type: ignore[arg-type]
+                content=mapping.source,
                 offset=mapping.offset,
             )
         for address, size in image.zero:
@@ -313,8 +322,9 @@ class MockThread:
             self._ready()
 
     def _enter(self, function: Function, *arguments: Any) -> None:
-        self._frames.append(_Frame(_script(function, arguments), _SITES + 16 * len(self._frames)))
-        self.context.gregs[RIP] = 0  # not begun
+        frame = _Frame(_script(function, arguments), _SITES + 16 * len(self._frames))
+        self._frames.append(frame)
+        self.context.gregs[RIP] = frame.site + 2
 
     def _run(self, task: Task) -> None:
         """Go on where the instruction pointer says."""
@@ -323,7 +333,7 @@ class MockThread:
         handler = self.platform.function(rip)
         if handler is not None:
             self._enter(handler, Guest(self), gregs[RDI], gregs[RSI], gregs[RDX])
-            rip = 0
+            rip = gregs[RIP]
         frame = self._frames[-1]
         if rip == frame.site and isinstance(frame.call, Access):
             self._access(task, frame, frame.call)
@@ -331,11 +341,11 @@ class MockThread:
         if rip == frame.site and frame.call is not None:
             self._make(task, gregs[RAX], tuple(gregs[r] for r in _ARGUMENTS))
             return
-        if rip not in {0, frame.site + 2}:
+        if rip != frame.site + 2:
             self._raise(task, SIGSEGV, rip)
             return
         try:
-            request = self._resume(frame, begun=bool(rip))
+            request = self._resume(frame)
         except StopIteration as stop:
             self._finished(task, int(stop.value or 0))
             return
@@ -346,9 +356,10 @@ class MockThread:
             return
         self._request(task, frame, request)
 
-    def _resume(self, frame: _Frame, *, begun: bool) -> object:
+    def _resume(self, frame: _Frame) -> object:
         """Send a script its call's result; what it does next."""
-        if not begun:
+        if not frame.begun:
+            frame.begun = True
             return next(frame.script)
         value = (self.context.gregs[RAX] ^ 1 << 63) - (1 << 63)
         call = frame.call
@@ -371,9 +382,8 @@ class MockThread:
         elif isinstance(request, Access):
             self._access(task, frame, request)
         elif isinstance(request, Fault):
-            self._raise(task, request.signo, request.address)
+            self._raise(task, request.signo, request.address, request.code)
         elif isinstance(request, Pause):
-            gregs[RAX] = 0
             self._ready()
         else:
             self.platform.failures.append(TypeError(f"a script yielded {request!r}, which is no system call"))

@@ -48,7 +48,7 @@ class NativeMemory:
         try:
             data = _pread(self._fd, size, address)
         except (OSError, OverflowError):
-            raise KernelError(E.EFAULT) from None
+            data = b""
         if len(data) != size:
             raise KernelError(E.EFAULT)
         return data
@@ -87,6 +87,8 @@ class NativeMemory:
                 self.write(address + start, view[start : start + _STAGE_SIZE])
             return
         if address + size > TASK_SIZE:
+            if not size:
+                return
             raise KernelError(E.EFAULT)
         _stage_view[:size] = data
         _pack_iovecs(_iovecs, 0, _stage_address, size, address, size)

@@ -159,7 +159,7 @@ class FilePages(Pages):
         for source in reversed(self.sources):
             read = getattr(source, "read_now", None) if now else None
             try:
-                data: bytes = (read or source.read_at)(pages * PAGE_SIZE, first << PAGE_SHIFT)  # type: ignore[attr-defined]
+                data: bytes = (read or source.read_at)(pages * PAGE_SIZE, first << PAGE_SHIFT)
             except WouldBlock:
                 raise
             except (KernelError, OSError):  # a handle that was closed: its last mapping is gone
@@ -205,7 +205,7 @@ class FilePages(Pages):
     def _write(self, data: bytes, offset: int) -> bool:
         for source in reversed(self.sources):  # one of them was opened for writing
             try:
-                source.write_at(data, offset)  # type: ignore[attr-defined]
+                source.write_at(data, offset)
             except (KernelError, OSError):
                 continue
             return True
