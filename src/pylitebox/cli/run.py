@@ -105,8 +105,7 @@ def main(options: argparse.Namespace, job: Foreground | None) -> int:
     try:
         if not argv or not argv[0]:
             raise OptionError("no PROGRAM is given: pylitebox run [options] -- PROGRAM [ARG...]")
-        if job is None:
-            raise OptionError("no platform works on this host: native needs Linux (pylitebox doctor says more)")
+        assert job is not None
         timeout = parse_timeout(options.timeout) if options.timeout is not None else None
         chosen = _options(options)
         with _trace(options) as trace:

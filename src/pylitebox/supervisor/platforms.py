@@ -37,7 +37,7 @@ class Ingredients(NamedTuple):
     """What a supervisor opens before it is confined, for whatever platform."""
 
     stub: str  # a path to the native stub program that holds in confinement
-    urandom: int  # a descriptor of /dev/urandom
+    urandom: int | None  # a descriptor of /dev/urandom
     local: bool  # calls may be answered before the kernel sees them
     memory: int  # bytes for all guests together, where the platform has them in one piece
 

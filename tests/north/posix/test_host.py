@@ -15,8 +15,8 @@ import pytest
 import pylitebox
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
-from pylitebox.library import errors
 from pylitebox.library import posix as library
+from pylitebox.sandbox import host_errors as errors
 from pylitebox.south.local import directory as local
 from pylitebox.south.local.directory import LocalDirectory
 from pylitebox.south.local.platform import LocalPlatform
