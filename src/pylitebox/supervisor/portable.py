@@ -30,7 +30,6 @@ class PortableHost(Host):
 
     @staticmethod
     def preload() -> None:
-        from pylitebox.north.linux import managed  # noqa: F401
         from pylitebox.south.emulator import platform  # noqa: F401
 
     def directory(self, mount: Mount) -> HostDirectory:
