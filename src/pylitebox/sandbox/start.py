@@ -47,13 +47,12 @@ class Started:
         except OSError as error:
             raise SandboxError(f"no supervisor can be started: {error.strerror}") from error
         if _WINDOWS:
-            ours.peer = int(cast("Any", self._process)._handle)
+            ours.peer = cast("Any", self._process)._handle  # an int that closes the handle when it goes
         self.channel = ours
 
     def forget(self) -> None:
         """It ends when we do: nobody waits for it, and that is no reason for a ResourceWarning."""
-        if not _WINDOWS:
-            self._process.returncode = 0
+        self._process.returncode = 0
 
     def end(self, timeout: float) -> None:
         """Wait until it has ended, which it does once the channel is closed; end it after ``timeout`` seconds."""
