@@ -8,6 +8,7 @@ a function, behind a question which host it is); and all of them are imported in
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,6 +154,36 @@ _OS = [
     "register_at_fork", "sendfile", "setsid", "setxattr", "splice", "statvfs", "sysconf", "sysconf_names",
     "tcgetpgrp", "ttyname", "uname",
 ]  # fmt: skip
+
+
+#: Attributes that Windows' modules lack, which portable modules use where the host has them: each stands behind a
+#: question which host it is, or is Linux's side of something that has two.
+GUARDED = {
+    "sandbox/files.py": {"O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "fchmod"},  # refused elsewhere
+    "sandbox/foreground.py": {"SIGKILL", "fork", "pidfd_open"},  # Forked
+    "sandbox/options.py": {"O_CLOEXEC", "O_DIRECTORY", "O_PATH"},
+    "sandbox/popen.py": {"set_blocking"},
+    "sandbox/streams.py": {"ioctl"},
+    "south/emulator/platform.py": {"clock_gettime_ns"},
+    "south/paging/physical.py": {"MAP_ANONYMOUS"},
+    "south/watching.py": {"epoll"},
+    "supervisor/protocol.py": {"AF_UNIX", "MSG_CMSG_CLOEXEC", "POLLIN", "SCM_RIGHTS", "recvmsg", "sendmsg"},
+    "supervisor/streaming.py": {"SCM_RIGHTS", "recvmsg", "sendmsg"},
+}
+
+
+@pytest.mark.timeout(600)
+def test_what_portable_modules_use_is_there_on_windows(tmp_path: Path) -> None:
+    """By the type checker, which knows what each module of the standard library has where."""
+    api = pytest.importorskip("mypy.api", reason="mypy is missing: pip install mypy")
+    cache = Path(".mypy_cache/windows") if Path(".mypy_cache").is_dir() else tmp_path
+    report, trouble, _ = api.run(["--platform", "win32", "--cache-dir", str(cache), str(SOURCE)])
+    assert trouble == ""
+    found: dict[str, set[str]] = {}
+    for path, name in re.findall(r'^(\S+?):\d+: error: .* has no attribute "(\w+)"', report, re.MULTILINE):
+        if (SOURCE.parents[1] / path).resolve() in PORTABLE:
+            found.setdefault(Path(path).resolve().relative_to(SOURCE).as_posix(), set()).add(name)
+    assert found == GUARDED
 
 
 def imported_on_windows(names: list[str]) -> str:

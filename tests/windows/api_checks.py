@@ -59,6 +59,29 @@ def test_mounts_of_directories(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"here"
 
 
+def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pylitebox", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "text"), [("doctor", "a CPU in software"), ("surface", "guest: "), ("syscalls", "openat")]
+)
+def test_the_command_line_tells(command: str, text: str) -> None:
+    done = command_line(command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert text in done.stdout
+
+
+def test_a_trace_and_a_time_out(tmp_path: Path) -> None:
+    run = ["run", "--platform", "emulator", "--rootfs", os.environ["PYLITEBOX_ROOTFS"]]
+    done = command_line(*run, "--strace-output", str(tmp_path / "trace"), "--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "exit_group(0)" in (tmp_path / "trace").read_text()
+    done = command_line(*run, "--timeout", "2", "--", "sleep", "1000")
+    assert (done.returncode, done.stderr) == (124, "pylitebox: the time is up\n")
+
+
 @pytest.mark.skipif(sys.platform == "linux", reason="Linux has programs of its own to show")
 def test_what_cannot_be_had() -> None:
     with pytest.raises(pylitebox.OptionError, match="no Linux programs"):

@@ -145,7 +145,8 @@ def _trace(options: argparse.Namespace) -> Iterator[int | None]:
         yield 2 if options.strace else None
         return
     try:
-        fd = os.open(options.strace_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        fd = os.open(options.strace_output, flags, 0o666)
     except OSError as error:
         raise OptionError(f"cannot write {options.strace_output}: {error.strerror}") from None
     try:

@@ -157,6 +157,10 @@ def choose(name: str, rows: tuple[Row, ...] = PLATFORMS) -> Row:
     raise PlatformError(f"there is no platform {name!r} here; {_names(rows)}")
 
 
+def any_works(rows: tuple[Row, ...] = PLATFORMS) -> bool:
+    return any(row.needs() is None for row in rows)
+
+
 def _names(rows: tuple[Row, ...]) -> str:
     names = [row.name for row in rows]
     return f"{names[0]} is one" if len(names) == 1 else f"there are {', '.join(names)}"
