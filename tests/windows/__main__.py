@@ -1,7 +1,7 @@
 """Proof that the portable layers work on Windows, on a Linux machine: a Windows Python under Wine runs the portable
 unit tests, and then Linux programs on the emulator, whose output is compared with the host's.
 
-    python -m tests.windows [--directory DIR] [--only tests|programs|api] [TEST...]
+    python -m tests.windows [--directory DIR] [--only tests|programs|api|root] [TEST...]
 
 Wine needs no display. Nothing of Windows' Python is installed: its DLL and its modules come inside the wheel of
 panda3d for Windows, the rest of its standard library is any Python 3.11's, and a launcher of three lines is compiled.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -250,7 +251,7 @@ def _libraries(program: Path) -> Iterator[Path]:
 
 def run_pytest(wine: Wine, tests: Sequence[str]) -> bool:
     # Unicorn commits its memory by a handler of access violations, which faulthandler would report
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--timeout", str(PROGRAM)]
+    options = ["-v", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--timeout", str(PROGRAM)]
     return wine.show_python(["-m", "pytest", *options, *tests], TESTS) == 0
 
 
@@ -292,10 +293,12 @@ def on_host(program: Program) -> tuple[int, bytes]:
 
 def prove(directory: Path, only: str | None, tests: Sequence[str]) -> bool:
     directory.mkdir(parents=True, exist_ok=True)
+    make_root(directory)
+    if only == "root":
+        return True
     make_python(directory)
     make_packages(directory)
     copy_checkout(directory)
-    make_root(directory)
     with Wine(directory) as wine:
         version = wine.run_python(["-c", "import sys; print(sys.version, sys.platform)"], BOOT)
         if version.returncode:
@@ -314,9 +317,10 @@ def prove(directory: Path, only: str | None, tests: Sequence[str]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.windows", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--directory", type=Path, help="where everything is made, and kept")
-    parser.add_argument("--only", choices=("tests", "programs", "api"))
+    parser.add_argument("--only", choices=("tests", "programs", "api", "root"), help="one part; root: pack it")
     parser.add_argument("tests", nargs="*", help="which unit tests (all that are portable)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # and Windows is ended
     try:
         if options.directory is not None:
             good = prove(options.directory.resolve(), options.only, options.tests)
@@ -326,7 +330,7 @@ def main() -> int:
     except (ProofError, subprocess.SubprocessError) as error:
         say(str(error))
         return 2
-    say("proved" if good else "FAILED")
+    say("done" if good else "FAILED")
     return 0 if good else 1
 
 
