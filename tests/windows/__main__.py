@@ -106,8 +106,8 @@ class Wine:
         ) as process:  # fmt: skip
             assert process.stdout is not None
             try:
-                for line in process.stdout:
-                    sys.stdout.write(line.decode("utf-8", "replace").replace("\r\n", "\n"))
+                while part := process.stdout.read1(4096):
+                    sys.stdout.write(part.decode("utf-8", "replace").replace("\r", ""))
                     sys.stdout.flush()
                     if time.monotonic() - started > timeout:
                         raise ProofError(f"the tests took more than {timeout:.0f} s")
@@ -251,7 +251,7 @@ def _libraries(program: Path) -> Iterator[Path]:
 
 def run_pytest(wine: Wine, tests: Sequence[str]) -> bool:
     # Unicorn commits its memory by a handler of access violations, which faulthandler would report
-    options = ["-v", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--timeout", str(PROGRAM)]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--timeout", str(PROGRAM)]
     return wine.show_python(["-m", "pytest", *options, *tests], TESTS) == 0
 
 

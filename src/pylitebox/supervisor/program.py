@@ -24,7 +24,11 @@ def main() -> None:
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        serve(StreamChannel(_socket()), _load)
+        channel = StreamChannel(_socket())
+        try:
+            serve(channel, _load)
+        finally:
+            channel.leave()
         status = 0
     except Exception:  # noqa: BLE001 - the client was told, or is gone
         if os.environ.get("PYLITEBOX_DEBUG"):

@@ -14,6 +14,7 @@ import array
 import socket
 import struct
 import sys
+import time
 
 from pylitebox.supervisor.protocol import ANCILLARY, MAX_DESCRIPTORS, MAX_PACKET, Channel, ProtocolError
 
@@ -36,7 +37,7 @@ class StreamChannel(Channel):
     def send_packet(self, packet: bytes, fds: list[int] | None = None) -> None:
         """As of Channel; BlockingIOError, if a part is sent: the same packet must be sent next, and goes on there."""
         if self._sending is not packet:
-            assert self._sending is None
+            self._push()
             handles = self._give(fds) if fds and _WINDOWS else []
             head = _HEAD.pack(len(packet), len(fds or ()))
             data = memoryview(b"".join((head, *(_HANDLE.pack(handle) for handle in handles), packet)))
@@ -45,6 +46,10 @@ class StreamChannel(Channel):
             else:
                 data = data[self.socket.send(data) :]
             self._sending, self._left = packet, data
+        self._push()
+
+    def _push(self) -> None:
+        """Send what is left of a packet."""
         while self._left:
             self._left = self._left[self.socket.send(self._left) :]
         self._sending = None
@@ -81,16 +86,33 @@ class StreamChannel(Channel):
         """Receive until there are ``size`` bytes, and no byte more; False at the end of the connection."""
         got = self._got
         while len(got) < size:
-            try:
-                data = self._receive(size - len(got))
-            except ConnectionResetError:  # Windows says so when the peer was ended
-                data = b""
+            data = self._receive_or_end(size - len(got))
             if not data:
                 if got:
                     raise ProtocolError("the connection ended within a packet")
                 return False
             got += data
         return True
+
+    def _receive_or_end(self, size: int) -> bytes:
+        for _ in range(2):
+            try:
+                return self._receive(size)
+            except ConnectionResetError:  # the peer left without reading all; what it said before may still be here
+                continue
+        return b""
+
+    def leave(self, timeout: float = 1.0) -> None:
+        """Close, but not before the peer has read all: a close with something unread would take that away from it."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+            self.socket.settimeout(timeout)
+            deadline = time.monotonic() + timeout
+            while self.socket.recv(MAX_PACKET) and time.monotonic() < deadline:
+                pass
+        except OSError:
+            pass
+        self.close()
 
     def _receive(self, size: int) -> bytes:
         if _WINDOWS:
