@@ -10,6 +10,12 @@ pytest.register_assert_rewrite("tests.guest.harness")
 #: What is about Linux alone: the parts of pylitebox that are Linux's own, and comparisons with its programs and calls.
 #: The rest are the portable unit tests, which run on any operating system.
 if sys.platform != "linux":
+    import hypothesis
+
+    # in an emulated Windows time is no measure of anything
+    slow = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.register_profile("elsewhere", slow)
+    hypothesis.settings.load_profile("elsewhere")
     collect_ignore = [
         "cli",
         "differential",
