@@ -69,6 +69,7 @@ class Wine:
             "WINEDLLOVERRIDES": "mscoree,mshtml,winemenubuilder.exe=",  # neither is there, and none is asked for
             "PYTHONPATH": ";".join(windows(directory / name) for name in ("checkout/src", "checkout", "site")),
             "PYTHONUTF8": "1",
+            "PYTHONUNBUFFERED": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": windows(directory / "hypothesis"),
             "PYLITEBOX_ROOTFS": windows(directory / "root.tar"),
         }
