@@ -82,7 +82,7 @@ def open_fds() -> set[int]:
     """The descriptors of this process, without the one by which they are listed."""
     gc.collect()  # what earlier tests dropped
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else range(1024):
         try:
             os.fstat(int(name))
         except OSError:
