@@ -192,7 +192,7 @@ def copy_checkout(directory: Path) -> None:
     """Compiled files of this Python stay out of the user's checkout."""
     target = directory / "checkout"
     shutil.rmtree(target, ignore_errors=True)
-    for name in ("src", "tests"):
+    for name in ("src", "tests", "docs"):
         shutil.copytree(CHECKOUT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(CHECKOUT / "pyproject.toml", target)
 
