@@ -192,7 +192,7 @@ def test_a_channel_refuses_a_stream_socket_that_speaks_another_version():
 def test_a_packet_is_sent_in_parts_to_a_peer_that_does_not_read():
     a, b = streaming.pair()
     a.socket.settimeout(0)
-    sent = packets({"op": "x"}, bytes(40 * protocol.MAX_PACKET))
+    sent = packets({"op": "x"}, bytes(200 * protocol.MAX_PACKET))
     waiting = list(sent)
     while waiting:
         try:
@@ -208,7 +208,7 @@ def test_a_packet_is_sent_in_parts_to_a_peer_that_does_not_read():
     for packet in waiting:
         a.send_packet(packet)
     thread.join(60)
-    assert len(received[0].payload) == 40 * protocol.MAX_PACKET
+    assert len(received[0].payload) == 200 * protocol.MAX_PACKET
     a.close()
     b.close()
 
