@@ -36,11 +36,11 @@ ALLOWED = {
     "supervisor": {"supervisor", "south", "north", "kernel", "abi"},
     # A kernel in the caller's own process: composed like a supervisor's, with options checked like a sandbox's.
     "library": {
-        "library", "supervisor.view", "sandbox.options", "sandbox.errors", "south.local", "south.hostfiles",
-        "north.posix", "kernel", "abi",
+        "library", "supervisor.view", "sandbox.options", "sandbox.errors", "sandbox.host_errors", "south.local",
+        "south.hostfiles", "north.posix", "kernel", "abi",
     },
     # The protocol; and a child that is forked to be a supervisor enters by its main.
-    "sandbox": {"sandbox", "supervisor.protocol", "supervisor.main", "abi"},
+    "sandbox": {"sandbox", "supervisor.protocol", "supervisor.streaming", "supervisor.main", "abi"},
     # doctor, surface and syscalls print facts which their owners render
     "cli": {
         "cli", "sandbox", "abi", "south.native.report", "south.native.doctor", "north.linux.support",

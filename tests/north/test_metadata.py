@@ -1,6 +1,5 @@
 """stat, statx, access, chmod, chown, utimensat, statfs."""
 
-import os
 import struct
 
 import pytest
@@ -10,11 +9,12 @@ from pylitebox.abi import fcntl as fc
 from pylitebox.abi import stat as st
 from pylitebox.north.linux.metadata import STATX, STATX_ATTR_MOUNT_ROOT
 from tests.north.bench import Bench
+from tests.north.conftest import GID, UID
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 AT = fc.AT_FDCWD
 BAD = 0x1000
-root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+root_only = pytest.mark.skipif(UID != 0, reason="needs root on the host")
 
 
 def make(g, name="f", content=b"hello"):
@@ -37,7 +37,7 @@ def test_stat(g):
     g("symlink", "f", "link")
     here = facts(g, "f")
     assert (here["mode"], here["size"], here["nlink"], here["blksize"]) == (st.S_IFREG | 0o644, 5, 1, 4096)
-    assert (here["uid"], here["gid"]) == (os.getuid(), os.getgid())
+    assert (here["uid"], here["gid"]) == (UID, GID)
     assert facts(g, "link") == here
     assert facts(g, "link", fc.AT_SYMLINK_NOFOLLOW)["mode"] == st.S_IFLNK | 0o777
     assert facts(g, "", fc.AT_EMPTY_PATH, at=fd) == here
@@ -120,15 +120,15 @@ def test_attributes_of_nameless_files(g):
         assert of(g, fd)["mode"] == kind | 0o640
         assert g("fchmodat2", fd, "", 0o604, fc.AT_EMPTY_PATH) == 0
         assert of(g, fd)["mode"] == kind | 0o604
-        assert g("fchown", fd, os.getuid(), os.getgid()) == 0
-        assert g("fchownat", fd, "", -1, os.getgid(), fc.AT_EMPTY_PATH) == 0
+        assert g("fchown", fd, UID, GID) == 0
+        assert g("fchownat", fd, "", -1, GID, fc.AT_EMPTY_PATH) == 0
         assert g("utimensat", fd, 0, times, 0) == 0
         assert [of(g, fd)[name] for name in ("atime", "mtime", "mtime_ns")] == [5, 7, 9]
         assert g("linkat", fd, "", AT, "named", fc.AT_EMPTY_PATH) in (-E.EXDEV, -E.ENOENT)
         assert of(g, g("dup", fd)) == of(g, fd)
     event = g("eventfd2", 0, 0)
     assert g("fchmod", event, 0o640) == -E.EOPNOTSUPP
-    assert g("fchown", event, -1, os.getgid()) == -E.EOPNOTSUPP
+    assert g("fchown", event, -1, GID) == -E.EOPNOTSUPP
     assert g("utimensat", event, 0, times, 0) == -E.EOPNOTSUPP
     assert of(g, event)["mode"] == 0o600
 
@@ -141,7 +141,7 @@ def test_both_ends_are_one_file(g):
     assert g("fchmod", one, 0o622) == 0
     assert of(g, other)["mode"] == st.S_IFIFO | 0o622
     assert of(g, other)["ino"] == before["ino"]
-    if os.getuid() == 0:
+    if UID == 0:
         assert g("fchown", one, 5, 6) == 0
         assert (of(g, other)["uid"], of(g, other)["gid"]) == (5, 6)
     assert g("flock", one, fc.LOCK_EX | fc.LOCK_NB) == 0

@@ -1,6 +1,5 @@
 """open, openat, openat2, creat, umask."""
 
-import os
 import struct
 
 import pytest
@@ -11,6 +10,7 @@ from pylitebox.abi import stat as st
 from pylitebox.abi.signal import SIGUSR1
 from pylitebox.kernel.signals import Action, SigInfo, post_task, set_action
 from tests.north.bench import PARKED
+from tests.north.conftest import UID
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 
@@ -121,7 +121,7 @@ def test_openat2_cached(g):
     assert g("openat2", fc.AT_FDCWD, ".", how(fc.O_RDWR | fc.O_TMPFILE, 0o600, resolve=cached), 24) == -E.EAGAIN
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+@pytest.mark.skipif(UID != 0, reason="needs root on the host")
 def test_block_devices_that_are_not_there(g):
     assert g("mknod", "disk", st.S_IFBLK | 0o600, 500 << 8) == 0
     assert g("open", "disk", fc.O_RDONLY) == -E.ENXIO

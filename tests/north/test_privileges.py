@@ -1,7 +1,6 @@
 """Set-id bits, file capabilities and the namespaces of extended attributes, on the host and on our kernel, as root and
 as somebody else (setfsuid(2): the calling thread's own file system identity, which takes the capabilities with it)."""
 
-import os
 import struct
 from collections.abc import Iterator
 
@@ -13,9 +12,9 @@ from pylitebox.kernel.credentials import Credentials
 from pylitebox.north.linux.metadata import STATX
 from tests.north.bench import Bench
 from tests.north.calls import pipe, write
-from tests.north.conftest import AnyGuest
+from tests.north.conftest import UID, AnyGuest
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+pytestmark = pytest.mark.skipif(UID != 0, reason="needs root on the host")
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 AT = fc.AT_FDCWD

@@ -1,6 +1,5 @@
 """Signal-driven I/O: owners, signals, and what is told when, on the host's kernel and on ours."""
 
-import os
 import struct
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from pylitebox.abi import fcntl as fc
 from pylitebox.abi import signal as sg
 from tests.north.bench import Bench
 from tests.north.calls import pipe, read, write
-from tests.north.conftest import AnyGuest
+from tests.north.conftest import UID, AnyGuest
 
 ASYNC = fc.FASYNC | fc.O_NONBLOCK
 REALTIME = 34
@@ -69,7 +68,7 @@ def test_owners(s: AnyGuest) -> None:
         assert owner(g, fd) == (kind, ident)
     uids = bytearray(8)
     assert g("fcntl", fd, UIDS, uids) == 0
-    assert struct.unpack("<II", uids) == (os.getuid(), os.getuid())
+    assert struct.unpack("<II", uids) == (UID, UID)
     assert g("fcntl", fd, SETOWN_EX, struct.pack("<ii", 3, pid)) == -E.EINVAL
     assert g("fcntl", fd, SETOWN_EX, struct.pack("<ii", PID, 4194303)) == -E.ESRCH
     assert g("fcntl", fd, SETOWN_EX, bytes(8)) == 0

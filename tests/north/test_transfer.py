@@ -1,6 +1,5 @@
 """sendfile, copy_file_range, splice, tee, vmsplice."""
 
-import os
 import struct
 
 import pytest
@@ -10,6 +9,7 @@ from pylitebox.abi import fcntl as fc
 from pylitebox.abi import stat as st
 from pylitebox.abi.signal import SIG_IGN, SIGACTION, SIGPIPE
 from tests.north.bench import PARKED
+from tests.north.conftest import UID
 
 CREATE = fc.O_CREAT | fc.O_RDWR
 BAD = 0x1000
@@ -87,7 +87,7 @@ def test_sendfile_wants_what_can_be_spliced(g):
     assert g("splice", event, 0, writer, 0, 8, 0) == -E.EINVAL
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root on the host")
+@pytest.mark.skipif(UID != 0, reason="needs root on the host")
 def test_devices_as_sources(g):
     sink = make(g, "out", b"")
     _, writer = pipe(g)

@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from pylitebox.sandbox import options as module
 from pylitebox.sandbox.errors import OptionError
 from pylitebox.sandbox.options import (
     Mount,
@@ -19,6 +20,8 @@ from pylitebox.sandbox.options import (
     split_mount,
 )
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="about descriptors or paths that Linux has")
+
 
 @pytest.mark.parametrize(
     ("text", "guest", "mode"),
@@ -26,7 +29,7 @@ from pylitebox.sandbox.options import (
 )
 def test_mounts(text, guest, mode):
     mount = Mount.parse(text)
-    assert (mount.host, mount.guest, mount.mode) == ("/a", guest, mode)
+    assert (mount.host, mount.guest, mount.mode) == (os.path.abspath("/a"), guest, mode)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,7 @@ def test_a_workspaces_own_path(host, guest):
     assert own_path(host) == guest
 
 
+@linux
 def test_a_rootfs_is_opened_as_what_it_is(tmp_path):
     plain, packed = tmp_path / "a.tar", tmp_path / "a.tar.gz"
     with tarfile.open(plain, "w") as archive:
@@ -87,6 +91,7 @@ def test_a_rootfs_is_opened_as_what_it_is(tmp_path):
     assert wire["rootfs"] is None
 
 
+@linux
 def test_wrong_rootfs(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path, sentence in (
@@ -112,16 +117,29 @@ def test_a_relative_host_path_is_the_callers(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("suffix", "mode"), [("", "cow"), (":ro", "ro"), (":rw", "rw"), (":cow", "cow")])
 def test_a_workspace_is_entered_at_its_own_path(tmp_path, suffix, mode):
     options = Options(workspace=f"{tmp_path}{suffix}")
-    assert [(m.host, m.guest, m.mode) for m in options.mounts] == [(str(tmp_path), str(tmp_path), mode)]
-    assert options.cwd == str(tmp_path)
-    assert Options(workspace=tmp_path, cwd="sub").cwd == str(tmp_path / "sub")
+    place = own_path(str(tmp_path))
+    assert [(m.host, m.guest, m.mode) for m in options.mounts] == [(str(tmp_path), place, mode)]
+    assert options.cwd == place
+    assert Options(workspace=tmp_path, cwd="sub").cwd == f"{place}/sub"
 
 
-def test_a_missing_host_directory_is_said():
-    with pytest.raises(OptionError, match="cannot mount /nonexistent/x: No such file or directory"):
-        Options(mounts=["/nonexistent/x:/x"]).wire()
+def test_a_missing_host_directory_is_said(tmp_path):
+    with pytest.raises(OptionError, match=r"^cannot mount .*nonexistent: \w+"):
+        Options(mounts=[Mount(tmp_path / "nonexistent", "/x"), Mount(tmp_path, "/")]).wire()
 
 
+def test_where_directories_have_no_descriptors_they_go_by_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "DIRECTORY_DESCRIPTORS", False)
+    monkeypatch.setattr(module, "LINUX", False)
+    wire, fds = Options(mounts=[Mount(tmp_path, "/", "rw")]).wire()
+    assert (wire["paths"], wire["mounts"], fds) == (True, [["/", "rw", str(tmp_path)]], [])
+    with pytest.raises(OptionError, match="no Linux programs: name a tree"):
+        Options(mounts=[Mount(tmp_path, "/x")]).wire()
+    with pytest.raises(OptionError, match="a rootfs has its own"):
+        Options(python=True)
+
+
+@linux
 def test_descriptors_are_opened_parents_first(tmp_path):
     (tmp_path / "a").mkdir()
     wire, fds = Options(mounts=[f"{tmp_path}/a:/x/y", f"{tmp_path}:/x"]).wire()
@@ -207,6 +225,7 @@ def test_shared_memory_may_have_a_size():
     assert Options(tmpfs=["/dev/shm:1m"]).tmpfs == [("/dev/shm", 1 << 20)]
 
 
+@linux
 def test_a_workspace_in_shared_memory_is_like_any_other():
     assert Options(workspace="/dev/shm").mounts[0].guest == "/dev/shm"
 
@@ -222,6 +241,7 @@ def test_what_is_no_mount_is_a_type_error():
         Options(mounts=[5])
 
 
+@linux
 def test_a_shown_python_is_found_first():
     assert Options(python=True).env["PATH"].split(":")[0] == os.path.dirname(sys.executable)
     assert Options(python=True, env={"PATH": "/bin"}).env == {"PATH": "/bin"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def report(options: argparse.Namespace) -> tuple[str, int]:
@@ -15,8 +16,11 @@ def report(options: argparse.Namespace) -> tuple[str, int]:
         from pylitebox.south.native.report import render
 
         return render(options.format), 0
-    from pylitebox.south.native import doctor
     from pylitebox.supervisor import platforms
+
+    if sys.platform != "linux":
+        return platforms.report(), 0 if platforms.any_works() else 1
+    from pylitebox.south.native import doctor
 
     text, healthy = doctor.report()
     return f"{platforms.report()}\n{text}", 0 if healthy else 1

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from pylitebox.sandbox.errors import SandboxError
 from pylitebox.sandbox.foreground import FAILED, Foreground
 
 #: As a shell shows a program that SIGPIPE ended.
@@ -38,7 +39,7 @@ def entry() -> NoReturn:
 @contextlib.contextmanager
 def early_start(arguments: Sequence[str]) -> Iterator[Foreground | None]:
     """The supervisor of a ``run``, started before its options are parsed; ended if they are wrong."""
-    if not arguments or arguments[0] != "run" or _wants_help(arguments) or not sys.platform.startswith("linux"):
+    if not arguments or arguments[0] != "run" or _wants_help(arguments):
         yield None
         return
     job = Foreground()
@@ -78,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pylitebox.cli import facts
 
         return _print(*facts.report(options))
+    except SandboxError as error:  # no supervisor can be started
+        print(f"pylitebox: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return 130
 

@@ -105,8 +105,7 @@ def main(options: argparse.Namespace, job: Foreground | None) -> int:
     try:
         if not argv or not argv[0]:
             raise OptionError("no PROGRAM is given: pylitebox run [options] -- PROGRAM [ARG...]")
-        if job is None:
-            raise OptionError("no platform works on this host: native needs Linux (pylitebox doctor says more)")
+        assert job is not None
         timeout = parse_timeout(options.timeout) if options.timeout is not None else None
         chosen = _options(options)
         with _trace(options) as trace:
@@ -146,7 +145,8 @@ def _trace(options: argparse.Namespace) -> Iterator[int | None]:
         yield 2 if options.strace else None
         return
     try:
-        fd = os.open(options.strace_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        fd = os.open(options.strace_output, flags, 0o666)
     except OSError as error:
         raise OptionError(f"cannot write {options.strace_output}: {error.strerror}") from None
     try:

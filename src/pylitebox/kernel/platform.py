@@ -318,7 +318,7 @@ class GuestThread(Protocol):
         return NOTHING
 
     # -- optional: for platforms that answer calls without the kernel -----------------------------------------
-    # They are about signals and ids, which are the kernel's on every platform; so they do not belong to DelegatedThread.
+    # They are about signals and ids, which are the kernel's on every platform: so not of DelegatedThread.
 
     def attend(self, *, waits: bool) -> None:
         """Whether signals wait for the process: from now on (until False) each change of the mask of one of its

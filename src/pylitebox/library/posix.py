@@ -17,10 +17,10 @@ from pylitebox.kernel.descriptors import FileTable
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.hostfs import forget_idle
 from pylitebox.kernel.kernel import Kernel, Limits
-from pylitebox.library.errors import host_error
 from pylitebox.library.streams import RawFile, open_flags, split_mode, stream
 from pylitebox.north.posix import Posix as North
 from pylitebox.sandbox.errors import OptionError
+from pylitebox.sandbox.host_errors import host_error
 from pylitebox.sandbox.options import Options
 from pylitebox.south.local.platform import LocalPlatform
 from pylitebox.supervisor import view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
@@ -87,7 +88,7 @@ class Sandbox:
         """Start a program and give its pid; for Popen. ``final``: the sandbox ends with it."""
         wire = {"cwd": self._options.cwd, "env": self._options.env, **request, "final": final}
         if not str(wire["cwd"]).startswith("/"):
-            wire["cwd"] = os.path.join(self._options.cwd, str(wire["cwd"]))
+            wire["cwd"] = posixpath.join(self._options.cwd, str(wire["cwd"]))
         env = wire["env"]
         assert isinstance(env, dict)
         wire["env"] = [f"{name}={value}" for name, value in env.items()]
@@ -118,7 +119,7 @@ class Sandbox:
         """A file of the sandbox, to be used like a ``pathlib.Path``; relative to the sandbox's working directory."""
         from pylitebox.sandbox.files import SandboxPath
 
-        return SandboxPath(self._request, os.path.join(self._options.cwd, *(os.fspath(part) for part in parts)))
+        return SandboxPath(self._request, posixpath.join(self._options.cwd, *(os.fspath(part) for part in parts)))
 
     # -- life -------------------------------------------------------------------------------------------------
 

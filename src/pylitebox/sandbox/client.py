@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import threading
 import time
 import weakref
 from collections.abc import Callable
 
 from pylitebox.sandbox.errors import SandboxError
-from pylitebox.supervisor.protocol import Channel, Message, ProtocolError
+from pylitebox.supervisor.protocol import Channel, Message, ProtocolError, wait_readable
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
@@ -74,8 +73,10 @@ class Connection:
         assert reply is not None
         number = reply.header.get("errno")
         if isinstance(number, int):
+            from pylitebox.sandbox.host_errors import host_error
+
             path = reply.header.get("path", (fields or {}).get("path"))
-            raise OSError(number, os.strerror(number), path)
+            raise OSError(*host_error(number), path)
         if "message" in reply.header:
             raise SandboxError(reply.text("message"))
         return reply
@@ -109,9 +110,7 @@ class Connection:
 
     def _read(self, timeout: float | None) -> bool:
         """Take in one message; False if none came in time."""
-        poller = select.poll()
-        poller.register(self._channel.fileno(), select.POLLIN)
-        if not poller.poll(None if timeout is None else timeout * 1000):
+        if not wait_readable([self._channel.fileno()], timeout):
             return False
         try:
             message = self._channel.receive()

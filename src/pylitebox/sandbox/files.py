@@ -225,7 +225,7 @@ class SandboxPath(os.PathLike[str]):
                     (self / entry.name)._copy_in(entry.path, entry.stat(follow_symlinks=False))
         elif stat.S_ISLNK(status.st_mode):
             self.unlink(missing_ok=True)
-            self.symlink_to(os.readlink(source))
+            self.symlink_to(os.readlink(source).replace(os.sep, "/"))
         elif stat.S_ISREG(status.st_mode):
             with open(source, "rb") as file:
                 self._write(iter(lambda: file.read(CHUNK), b""), stat.S_IMODE(status.st_mode) & 0o777)
@@ -234,8 +234,11 @@ class SandboxPath(os.PathLike[str]):
     def copy_to(self, target: StrPath, *, limit: int = DEFAULT_LIMIT) -> None:
         """Copy this file or tree out to the host path ``target``, which must not exist yet (a file may be replaced).
 
-        OSError(EFBIG) when there are more than ``limit`` bytes in all.
+        OSError(EFBIG) when there are more than ``limit`` bytes in all. NotImplementedError where the host has no
+        descriptors of directories (Windows): nothing else keeps names that a guest chose from leading elsewhere.
         """
+        if os.open not in os.supports_dir_fd:
+            raise NotImplementedError("copy_to needs descriptors of directories, which this host lacks: read_bytes")
         target = os.path.abspath(os.fspath(target))
         directory = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,27 +1,29 @@
 """Running one program in the foreground, for the command line: the user's own streams, signals forwarded, and an exit
 status as a shell would give it.
 
-The supervisor is forked right away, before the options are even read, so that it imports the kernel meanwhile.
+The supervisor is forked (where there is no Linux: started) right away, before the options are even read, so that it
+imports the kernel meanwhile.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pylitebox.sandbox.errors import SandboxError
+from pylitebox.sandbox.errors import OptionError, SandboxError
 from pylitebox.sandbox.hints import hint
 from pylitebox.sandbox.streams import Streams, fill_standard_streams
-from pylitebox.supervisor.protocol import Message, ProtocolError, pair
+from pylitebox.supervisor.protocol import Message, ProtocolError, pair, wait_readable
 
 if TYPE_CHECKING:
     from pylitebox.sandbox.options import Options
     from pylitebox.sandbox.raw import RawTerminal
+    from pylitebox.sandbox.start import Started
 
 #: Exit statuses of our own, as timeout(1), env(1) and shells have them.
 TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
@@ -30,15 +32,16 @@ GRACE = 2.0
 #: Arguments looked at when a program failed.
 _MOST_HINTED = 32
 END = 5.0
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+#: Signals that we pass on: those of these that the host has, whose numbers are Linux's everywhere.
+_FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+_SIGINT, _SIGQUIT, _SIGWINCH = 2, 3, 28
 _ENOENT, _ENOTDIR = 2, 20
 
 
-class Foreground:
-    """One supervisor, forked now, and the program that :meth:`run` starts in it. Needs a process with one thread."""
+class Forked:
+    """A supervisor that is a child of ours; ``channel`` is the way to it. Needs a process with one thread."""
 
     def __init__(self) -> None:
-        self._closed = fill_standard_streams()
         ours, theirs = pair()
         self._pid = os.fork()
         if self._pid == 0:
@@ -50,7 +53,29 @@ class Foreground:
             finally:
                 os._exit(1)
         theirs.close()
-        self._channel = ours
+        self.channel = ours
+
+    def end(self, timeout: float) -> None:
+        """Wait until it has ended, which it does once the channel is closed; end it after ``timeout`` seconds."""
+        pidfd = os.pidfd_open(self._pid)
+        if not wait_readable([pidfd], timeout):
+            os.kill(self._pid, signal.SIGKILL)
+        os.close(pidfd)
+        os.waitpid(self._pid, 0)
+
+
+class Foreground:
+    """One supervisor, started now, and the program that :meth:`run` starts in it."""
+
+    def __init__(self) -> None:
+        self._closed = fill_standard_streams()
+        if sys.platform == "linux":
+            self._supervisor: Forked | Started | None = Forked()
+        else:
+            from pylitebox.sandbox.start import Started
+
+            self._supervisor = Started()
+        self._channel = self._supervisor.channel
         self._deadline: float | None = None
         self._overtime = FAILED  # the status when the deadline passes
         self.summary = ""
@@ -74,10 +99,12 @@ class Foreground:
             self._deadline, self._overtime = time.monotonic() + timeout, TIMED_OUT
         terminal = None
         if tty:
+            if sys.platform == "win32":
+                raise OptionError("--tty needs a terminal as POSIX has it: there is none on Windows")
             from pylitebox.sandbox.raw import RawTerminal
 
             terminal = RawTerminal(0)
-        signals = _Signals((*_FORWARDED, signal.SIGWINCH) if tty else _FORWARDED)
+        signals = _Signals([*_FORWARDED, signal.SIGWINCH] if tty else _FORWARDED)
         try:
             self._configure(options, trace)
             self._spawn(argv, options, terminal)
@@ -136,18 +163,15 @@ class Foreground:
             pass  # it has ended, and perhaps said why: that is read next
 
     def _wait(self, argv: Sequence[str], options: Options, signals: _Signals, terminal: RawTerminal | None) -> int:
-        poller = select.poll()
-        poller.register(self._channel.fileno(), select.POLLIN)
-        poller.register(signals.fileno(), select.POLLIN)
-        pid = 0
+        channel, pid = self._channel.fileno(), 0
         while True:
-            ready = poller.poll(self._left())
+            ready = wait_readable([channel, signals.fileno()], self._left())
             if not ready and self._deadline is not None and time.monotonic() >= self._deadline:
                 if self._overtime == TIMED_OUT:
                     _say("the time is up")
                 return self._overtime
             self._forward_all(signals, pid, terminal)
-            if not any(fd == self._channel.fileno() for fd, _ in ready):
+            if channel not in ready:
                 continue
             message = self._channel.receive()
             if message is None:
@@ -187,26 +211,26 @@ class Foreground:
             sys.stderr.flush()
 
     def _left(self) -> float | None:
-        """Milliseconds until the deadline."""
-        return None if self._deadline is None else max(0.0, (self._deadline - time.monotonic()) * 1000)
+        """Seconds until the deadline."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _forward_all(self, signals: _Signals, pid: int, terminal: RawTerminal | None) -> None:
         for signo in signals.take():
-            if signo != signal.SIGWINCH or terminal is None:
+            if signo != _SIGWINCH or terminal is None:
                 self._forward(signo, pid)
             elif pid:
                 self._send({"op": "resize", "id": 4, "pid": pid, "winsize": terminal.size()})
 
     def _forward(self, signo: int, pid: int) -> None:
-        if signo == signal.SIGINT:
+        if signo == _SIGINT:
             soon = time.monotonic() + GRACE
-            if self._overtime == 128 + signal.SIGINT:
+            if self._overtime == 128 + _SIGINT:
                 soon = 0.0  # Ctrl-C again: at once
             if self._deadline is None or soon < self._deadline:
-                self._deadline, self._overtime = soon, 128 + signal.SIGINT
+                self._deadline, self._overtime = soon, 128 + _SIGINT
         if pid:
             self._send(
-                {"op": "signal", "id": 3, "pid": pid, "signo": signo, "group": signo in (signal.SIGINT, signal.SIGQUIT)}
+                {"op": "signal", "id": 3, "pid": pid, "signo": signo, "group": signo in (_SIGINT, _SIGQUIT)}
             )
         else:
             self._deadline, self._overtime = 0.0, 128 + signo  # nothing runs yet
@@ -222,34 +246,30 @@ class Foreground:
 
     def close(self) -> None:
         """End the sandbox, and wait until it has ended."""
-        if self._pid:
-            pid, self._pid = self._pid, 0
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
             self._channel.close()
-            pidfd = os.pidfd_open(pid)
-            poller = select.poll()
-            poller.register(pidfd, select.POLLIN)
-            if not poller.poll(END * 1000):
-                os.kill(pid, signal.SIGKILL)
-            os.close(pidfd)
-            os.waitpid(pid, 0)
+            supervisor.end(END)
 
 
 class _Signals:
-    """The signals we are sent, as a descriptor to poll."""
+    """The signals we are sent, as a socket to wait for: Windows can write to nothing else when one comes."""
 
     def __init__(self, wanted: Sequence[signal.Signals]) -> None:
         self._wanted = wanted
-        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._read, self._write = socket.socketpair()
+        self._read.settimeout(0)
+        self._write.settimeout(0)
         caught = [signo for signo in wanted if signal.getsignal(signo) is not signal.SIG_IGN]  # as nohup(1) wants
         self._old = {signo: signal.signal(signo, lambda number, frame: None) for signo in caught}
-        self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._old_wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
 
     def fileno(self) -> int:
-        return self._read
+        return self._read.fileno()
 
     def take(self) -> list[int]:
         try:
-            return [signo for signo in os.read(self._read, 64) if signo in self._wanted]
+            return [signo for signo in self._read.recv(64) if signo in self._wanted]
         except BlockingIOError:
             return []
 
@@ -257,8 +277,8 @@ class _Signals:
         signal.set_wakeup_fd(self._old_wakeup)
         for signo, handler in self._old.items():
             signal.signal(signo, handler)
-        os.close(self._read)
-        os.close(self._write)
+        self._read.close()
+        self._write.close()
 
 
 def _say(text: str) -> None:
@@ -289,7 +309,9 @@ def _not_started(message: Message, argv: Sequence[str], options: Options) -> int
     path = message.text("path", argv[0])
     text = hint(path, options) if errno in (_ENOENT, _ENOTDIR) else None
     if text is None:
-        what = "not found" if errno == _ENOENT and "/" not in path else os.strerror(errno)
+        from pylitebox.sandbox.host_errors import host_error
+
+        what = "not found" if errno == _ENOENT and "/" not in path else host_error(errno)[1]
         text = f"{path}: {what}"
     _say(text)
     if path == options.cwd and path != argv[0]:

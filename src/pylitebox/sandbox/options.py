@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pylitebox.sandbox.errors import OptionError
@@ -33,6 +34,10 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _RESERVED = ("/proc", "/dev", "/sys")
 #: As many descriptors as fit beside others into one message of the control protocol.
 MAX_MOUNTS = 200
+#: Whether the supervisor is sent directories, else their paths.
+DIRECTORY_DESCRIPTORS = hasattr(os, "O_PATH")
+#: Whether this host has the programs that a sandbox shows where nothing else is said.
+LINUX = sys.platform == "linux"
 
 
 class Mount:
@@ -71,10 +76,13 @@ class Mount:
         real = host_path(path, os.path.realpath)
         return cls(real, own_path(real), mode)
 
-    def open(self) -> int:
-        """An O_PATH descriptor of the host directory; OptionError if there is none."""
+    def open(self) -> int | None:
+        """An O_PATH descriptor of the host directory, None where there is no such thing; OptionError."""
         try:
-            return os.open(self.host, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if DIRECTORY_DESCRIPTORS:
+                return os.open(self.host, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.scandir(self.host).close()
+            return None
         except NotADirectoryError as error:
             raise OptionError(
                 f"cannot mount {self.host}: {error.strerror} (mount the one that holds the file)"
@@ -119,6 +127,8 @@ class Options:
             self.cwd = os.fspath(cwd)
             if not self.cwd.startswith("/"):
                 self.cwd = posixpath.join(mount.guest if workspace is not None else "/", self.cwd)
+        if python and not LINUX:
+            raise OptionError("the Python of this host is no Linux program: a rootfs has its own")
         self.python = os.fspath(python) if python and not isinstance(python, bool) else bool(python)
         self.rootfs = _rootfs(rootfs, rootfs_size)
         self.uid, self.gid = parse_user(user)
@@ -159,11 +169,15 @@ class Options:
         """What the supervisor is told, and the descriptors (the caller closes them) of the mounts, in order, and of
         the rootfs."""
         mounts = self.all_mounts()
+        if not LINUX and self.rootfs is None and not any(mount.guest == "/" for mount in mounts):
+            raise OptionError("this host has no Linux programs: name a tree of them (--rootfs DIR|TAR, rootfs=)")
         descriptors: list[int] = []
         rootfs: dict[str, object] | None = None
         try:
             for mount in mounts:
-                descriptors.append(mount.open())  # noqa: PERF401 - those opened before a failure must be closed
+                fd = mount.open()
+                if fd is not None:
+                    descriptors.append(fd)
             if self.rootfs is not None:
                 rootfs, fds = self.rootfs.open()
                 descriptors += fds
@@ -174,6 +188,7 @@ class Options:
         return {
             "mounts": [[mount.guest, mount.mode, mount.host] for mount in mounts],
             "rootfs": rootfs,
+            "paths": not DIRECTORY_DESCRIPTORS,
             "tmpfs": self.tmpfs,
             "uid": self.uid,
             "gid": self.gid,

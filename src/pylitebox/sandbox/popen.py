@@ -18,7 +18,8 @@ import selectors
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
@@ -44,6 +45,8 @@ _MISSING = {
 }
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _CHUNK = 64 << 10
+#: Whether the host can wait for pipes.
+_SELECTABLE = os.name != "nt"
 
 
 class Popen:
@@ -86,6 +89,7 @@ class Popen:
         self._output: dict[IO[Any], list[bytes]] = {}
         self._input: memoryview | None = None
         self._communicating = False
+        self._pumps: list[threading.Thread] = []
         self._lock = threading.Lock()
         argv = [os.fsdecode(arg) for arg in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
         if not argv:
@@ -182,7 +186,8 @@ class Popen:
                 return None
             with self._lock:
                 if self.returncode is None:
-                    self.returncode = os.waitstatus_to_exitcode(status)
+                    signo = status & 0x7F
+                    self.returncode = -signo if signo else status >> 8
             if self._own:
                 self._sandbox.close()
         return self.returncode
@@ -244,6 +249,41 @@ class Popen:
         self._output = {stream: [] for stream in (self.stdout, self.stderr) if stream is not None}
 
     def _pump(self, deadline: float | None, timeout: float | None) -> None:
+        if _SELECTABLE:
+            self._pump_selected(deadline, timeout)
+        else:
+            self._pump_in_threads(deadline, timeout)
+
+    def _pump_in_threads(self, deadline: float | None, timeout: float | None) -> None:
+        """Where pipes cannot be waited for together, each has a thread."""
+        if not self._pumps:
+            jobs: list[Callable[[], None]] = [
+                partial(self._read_all, stream) for stream in self._output if not stream.closed
+            ]
+            if self._input is not None and self.stdin is not None and not self.stdin.closed:
+                jobs.append(self._write_all)
+            self._pumps = [threading.Thread(target=job, daemon=True) for job in jobs]
+            for thread in self._pumps:
+                thread.start()
+        for thread in self._pumps:
+            thread.join(self._left(deadline, timeout))
+            if thread.is_alive():
+                self._left(deadline, timeout)
+
+    def _read_all(self, stream: IO[Any]) -> None:
+        while not self._read_some(stream):
+            pass
+        stream.close()
+
+    def _write_all(self) -> None:
+        try:
+            while not self._write_some():
+                pass
+        except OSError:  # as BrokenPipeError: Windows has several names for it
+            pass
+        self._close_input()
+
+    def _pump_selected(self, deadline: float | None, timeout: float | None) -> None:
         with selectors.DefaultSelector() as selector:
             if self._input is not None and self.stdin is not None and not self.stdin.closed:
                 os.set_blocking(self.stdin.fileno(), False)

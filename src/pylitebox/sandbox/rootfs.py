@@ -24,15 +24,15 @@ class Rootfs:
         self.limit = limit
 
     def open(self) -> tuple[dict[str, object], list[int]]:
-        """What the supervisor is told, and the descriptors, which the caller closes: of the directory (none on Windows,
-        where directories have no descriptors), or of the archive and its spool, if it needs one. OptionError."""
+        """What the supervisor is told, and the descriptors, which the caller closes: of the directory (none where
+        directories go by path), or of the archive and its spool, if it needs one. OptionError."""
         binary, path = getattr(os, "O_BINARY", 0), getattr(os, "O_PATH", 0)
         fds: list[int] = []
         try:
             directory = stat.S_ISDIR(os.stat(self.host).st_mode)
             # not to hang on a FIFO; of a directory no more than its place
             flags = path if directory else os.O_RDONLY | binary | getattr(os, "O_NONBLOCK", 0)
-            if not directory or os.name != "nt":
+            if not directory or path:
                 fds.append(os.open(self.host, flags | getattr(os, "O_CLOEXEC", 0)))
             if not directory:
                 if not stat.S_ISREG(os.fstat(fds[0]).st_mode):

@@ -1,14 +1,16 @@
 """Standard streams on their way into a sandbox.
 
-A guest must never wait inside the supervisor, and the user's own descriptors must keep their flags. So pipes and
-terminals are opened anew through /proc/self/fd, which makes a description of our own with O_NONBLOCK. Where that is
-refused (the pipe is another user's), the descriptor goes as it is.
+A guest must never wait inside the supervisor, and the user's own descriptors must keep their flags. So on Linux pipes
+and terminals are opened anew through /proc/self/fd, which makes a description of our own with O_NONBLOCK. Where that is
+refused (the pipe is another user's), the descriptor goes as it is. Elsewhere the supervisor waits in threads
+(south/piped.py), and a terminal is a stream of bytes like any other: its settings are not Linux's.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 
 _TCGETS = 0x5401
 _TIOCGWINSZ = 0x5413
@@ -41,7 +43,7 @@ class Streams:
             self.add_closed()
             return
         entry: dict[str, object] = {"kind": "fd", "index": len(self.fds), "write": write}
-        if stat.S_ISCHR(mode) and os.isatty(fd):
+        if sys.platform == "linux" and stat.S_ISCHR(mode) and os.isatty(fd):
             entry |= _terminal(fd)
         self.fds.append(_own_description(fd, mode, write=write))
         self.wire.append(entry)
@@ -65,7 +67,7 @@ def fill_standard_streams() -> set[int]:
 
 
 def _own_description(fd: int, mode: int, *, write: bool) -> int:
-    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+    if sys.platform == "linux" and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         access = os.O_WRONLY if write else os.O_RDONLY
         try:
             return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -1,5 +1,6 @@
-"""The client's side of the zygote: one process, started on first use, that has imported everything and forks a
-supervisor for each sandbox. It ends with us.
+"""How a library user's sandbox gets its supervisor. On Linux that is the zygote's work: one process, started on first
+use, that has imported everything and forks a supervisor for each sandbox. It ends with us. Elsewhere each is started
+(start.py).
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import threading
 from pylitebox.sandbox.errors import SandboxError
 from pylitebox.supervisor.protocol import Channel, pair
 
-#: Packages of other people that a supervisor uses where they are installed.
-OPTIONAL = ("zstandard",)
 _lock = threading.Lock()
 _channel: Channel | None = None
 
@@ -27,6 +26,12 @@ main()
 
 def new_supervisor() -> Channel:
     """The control channel of a fresh supervisor; SandboxError."""
+    if sys.platform != "linux":
+        from pylitebox.sandbox.start import Started
+
+        started = Started()
+        started.forget()
+        return started.channel
     ours, theirs = pair()
     try:
         with _lock:
@@ -46,8 +51,6 @@ def new_supervisor() -> Channel:
 def _zygote() -> Channel:
     global _channel  # noqa: PLW0603 - one per process
     if _channel is None:
-        if sys.platform != "linux":
-            raise SandboxError("the native platform needs Linux")
         _channel = _start()
     return _channel
 
@@ -55,12 +58,14 @@ def _zygote() -> Channel:
 def _start() -> Channel:
     import subprocess
 
+    from pylitebox.sandbox.start import search_path
+
     if not sys.executable:
         raise SandboxError("the running Python does not know its own program (sys.executable is empty)")
     ours, theirs = pair()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, *_search_path()],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, *search_path()],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=None if os.environ.get("PYLITEBOX_DEBUG") else subprocess.DEVNULL,
@@ -75,19 +80,6 @@ def _start() -> Channel:
         theirs.close()
     process.returncode = 0  # it ends when we do: nobody waits for it, and that is no reason for a ResourceWarning
     return ours
-
-
-def _search_path() -> list[str]:
-    """Where our package is, and behind it (and the standard library) those of OPTIONAL."""
-    from importlib.util import find_spec
-
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    found = [root]
-    for name in OPTIONAL:
-        spec = find_spec(name)
-        if spec is not None and spec.origin is not None:
-            found.append(os.path.dirname(os.path.dirname(spec.origin)))
-    return list(dict.fromkeys(found))
 
 
 def _forget() -> None:

@@ -29,6 +29,7 @@ _READ, _STEP = 1 << 18, 1 << 20
 MAX_WINDOW = 128 << 20
 #: zstandard does not bound what comes out of one step: 4 bytes may become 128 KiB, so it is fed with this much.
 _SMALL = 1 << 10
+_GROW = 1 << 22
 MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 MAGIC_SIZE = 6
 
@@ -82,7 +83,8 @@ class _Zstandard:
     """The zstandard package's, where Python itself has none."""
 
     def __init__(self, package: Any) -> None:
-        self._engine = package.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+        # a result grows by write_size, and is copied each time where the host cannot move pages (Windows)
+        self._engine = package.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj(write_size=_GROW)
         self._rest = b""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:

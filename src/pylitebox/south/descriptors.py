@@ -6,7 +6,6 @@ the supervisor from starting, watching or ending a process.
 from __future__ import annotations
 
 import os
-import resource
 
 from pylitebox.abi import errno as E
 from pylitebox.kernel.errors import KernelError
@@ -25,6 +24,8 @@ _limit = 1 << 30
 def divide() -> int:
     """Bound the descriptors of files from now on; how many processes the rest is enough for."""
     global _limit  # noqa: PLW0603 - one supervisor is one process
+    import resource  # here, so that the tables of what is allowed can be shown anywhere
+
     every = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)
     _limit = every // 2
     return max((every - _limit - _OWN) // _OF_A_PROCESS, 1)

@@ -20,7 +20,6 @@ import os
 import resource
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
 
 from pylitebox.abi import landlock as L
 from pylitebox.abi import prctl as P
@@ -28,6 +27,7 @@ from pylitebox.abi.capabilities import _LINUX_CAPABILITY_VERSION_3
 from pylitebox.abi.numbers import X86_64
 from pylitebox.abi.seccomp import SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_SET_MODE_FILTER
 from pylitebox.south.native import filters
+from pylitebox.supervisor.host import Wall
 
 READ_TREE = L.LANDLOCK_ACCESS_FS_READ_FILE | L.LANDLOCK_ACCESS_FS_READ_DIR
 #: For /proc: the memory of guests is written through it.
@@ -59,14 +59,6 @@ _libc.syscall.restype = ctypes.c_long
 
 class ConfinementError(Exception):
     """A wall cannot be built; the message says which and why."""
-
-
-class Wall(NamedTuple):
-    """One wall around the supervisor: ``stands``, and in ``detail`` what it does or why it is missing."""
-
-    name: str
-    stands: bool
-    detail: str
 
 
 def _syscall(name: str, *args: object) -> int:

@@ -36,7 +36,7 @@ class Ingredients(NamedTuple):
     """What a supervisor opens before it is confined, for whatever platform."""
 
     stub: str  # a path to the native stub program that holds in confinement
-    urandom: int  # a descriptor of /dev/urandom
+    urandom: int | None  # a descriptor of /dev/urandom
     local: bool  # calls may be answered before the kernel sees them
     memory: int  # bytes for all guests together, where the platform has them in one piece
 
@@ -156,6 +156,10 @@ def choose(name: str, rows: tuple[Row, ...] = PLATFORMS) -> Row:
                 raise PlatformError(f"the platform {name} needs {needs} (pylitebox doctor says more)")
             return row
     raise PlatformError(f"there is no platform {name!r} here; {_names(rows)}")
+
+
+def any_works(rows: tuple[Row, ...] = PLATFORMS) -> bool:
+    return any(row.needs() is None for row in rows)
 
 
 def _names(rows: tuple[Row, ...]) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import array
 import json
+import os
+import select
 import socket
 import struct
 
@@ -26,7 +28,7 @@ CHUNK = 2 * MAX_PACKET - 4096
 
 _STANDARD = 2  # the highest descriptor of a standard stream
 _LENGTH = struct.Struct("<I")
-_ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
+ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4) if hasattr(socket, "CMSG_SPACE") else 0  # none on Windows
 
 
 class ProtocolError(Exception):
@@ -48,7 +50,7 @@ class Message:
         fds, self.fds = self.fds, []
         for fd in fds:
             if fd >= 0:  # else somebody took it
-                socket.close(fd)
+                os.close(fd)
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self.header.get(key, default)
@@ -126,23 +128,30 @@ class Channel:
 
     def _receive_packet(self) -> bytes | None:
         try:
-            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:  # the peer left without reading all of ours; what it said before is still here
-            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = self.socket.recvmsg(MAX_PACKET, ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+        self._take_rights(ancillary, flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))
+        if not data:
+            return None
+        self._check_version(data)
+        return data
+
+    def _take_rights(self, ancillary: list[tuple[int, int, bytes]], cut: int) -> None:
+        """Keep the descriptors that came with a packet."""
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
                 self._fds.extend(fds)
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(self._fds) > MAX_DESCRIPTORS:
+        if cut or len(self._fds) > MAX_DESCRIPTORS:
             raise ProtocolError("a packet was cut off")
-        if not data:
-            return None
-        if data[0] != VERSION:
-            raise ProtocolError(f"the peer speaks version {data[0]}, this is version {VERSION}")
-        if len(data) < 2:
+
+    def _check_version(self, packet: bytes) -> None:
+        if packet[0] != VERSION:
+            raise ProtocolError(f"the peer speaks version {packet[0]}, this is version {VERSION}")
+        if len(packet) < 2:
             raise ProtocolError("a packet without flags")
-        return data
 
     def _assemble(self) -> Message:
         content, fds = b"".join(self._parts), self._fds
@@ -166,7 +175,7 @@ class Channel:
     def close(self) -> None:
         fds, self._fds = self._fds, []
         for fd in fds:
-            socket.close(fd)
+            os.close(fd)
         self.socket.close()
 
 
@@ -182,3 +191,13 @@ def pair() -> tuple[Channel, Channel]:
     finally:
         for sock in low:
             sock.close()
+
+
+def wait_readable(filenos: list[int], timeout: float | None) -> set[int]:
+    """Which sockets can be read (or have ended), after at most ``timeout`` seconds."""
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        for fileno in filenos:
+            poller.register(fileno, select.POLLIN)
+        return {fileno for fileno, _ in poller.poll(None if timeout is None else timeout * 1000)}
+    return set(select.select(filenos, [], [], timeout)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pylitebox.kernel.credentials import Credentials
@@ -10,10 +11,11 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.namespace import Namespace, Root
 from pylitebox.kernel.fs.tmpfs import TmpFs
 from pylitebox.kernel.kernel import Kernel
-from pylitebox.south.native.buffers import Memfd
+from pylitebox.south.local.platform import LocalPlatform
 
 if TYPE_CHECKING:
     from pylitebox.kernel.fs.vfs import FileSystem
+    from pylitebox.kernel.platform import SharedBuffer
 
 
 class Platform:
@@ -31,7 +33,11 @@ class Platform:
     def random(self, size: int) -> bytes:
         return os.urandom(size)
 
-    def shared_buffer(self, name: str) -> Memfd:
+    def shared_buffer(self, name: str) -> SharedBuffer:
+        if sys.platform != "linux":
+            return LocalPlatform().shared_buffer(name)
+        from pylitebox.south.native.buffers import Memfd
+
         return Memfd(name)
 
 

@@ -150,5 +150,6 @@ class LocalBuffer:
             raise KernelError(E.EBUSY)
 
     def close(self) -> None:
-        """The bytes go with the last handle."""
-        self._handles.remove(self)
+        """The bytes go with the last handle. Closing twice does no harm."""
+        if self in self._handles:
+            self._handles.remove(self)
