@@ -62,6 +62,17 @@ def test_unix_streams_carry_bytes(g: AnyGuest) -> None:
     assert receive(g, b) == b"wo"
 
 
+def test_unix_streams_end_with_nobodys_credentials(g: AnyGuest) -> None:
+    for kind, control in ((so.SOCK_STREAM, True), (so.SOCK_SEQPACKET, False)):
+        a, b = socketpair(g, kind)
+        g("setsockopt", b, so.SOL_SOCKET, so.SO_PASSCRED, b"\1\0\0\0", 4)
+        g("close", a)
+        header, _, at = message(g, bytes(10), bytes(32))
+        assert g("recvmsg", b, header, 0) == 0
+        expected = struct.pack("<Qii", 28, so.SOL_SOCKET, so.SCM_CREDENTIALS) + bytes(12) if control else bytes(28)
+        assert g.peek(at, 28) == expected
+
+
 def test_unix_streams_report_events(g: AnyGuest) -> None:
     a, b = socketpair(g, so.SOCK_STREAM)
     assert events(g, a) == 0x304

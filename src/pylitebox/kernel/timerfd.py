@@ -31,6 +31,7 @@ class TimerFile(AnonymousFile):
 
     kind = b"timerfd"
     can_poll = True
+    rwf_write = None
 
     def __init__(self, kernel: Kernel, clock: int, *, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))

@@ -217,14 +217,14 @@ class UnixSocket(File):
             self.peer = None
             self._purge()
 
-    def accept(self) -> UnixSocket:
-        """EOPNOTSUPP, EINVAL, WouldBlock."""
+    def accept(self, *, wait: bool) -> UnixSocket:
+        """EOPNOTSUPP, EINVAL, WouldBlock. That nobody will come any more is told to those who would ``wait``."""
         if self.datagram:
             raise KernelError(E.EOPNOTSUPP)
         if self.backlog is None:
             raise KernelError(E.EINVAL)
         if not self.waiting:
-            if self.receive_ended:
+            if self.receive_ended and wait:
                 raise KernelError(E.EINVAL)
             raise WouldBlock
         server = self.waiting.popleft()
@@ -317,7 +317,8 @@ class UnixSocket(File):
             if self.error:
                 self.take_error()
             if self.receive_ended or (self.peer is not None and self.peer.closed and not self.datagram):
-                return Received(b"", [], None, b"", 0)
+                nobody = (0, 0, 0) if self.kind == so.SOCK_STREAM else None  # as Linux passes its empty cookie on
+                return Received(b"", [], nobody, b"", 0)
             raise WouldBlock
         if self.kind == so.SOCK_STREAM:
             return self._receive_bytes(size, peek=peek)

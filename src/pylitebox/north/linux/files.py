@@ -183,13 +183,13 @@ def _refusal(file: File) -> KernelError:
     return KernelError(E.EBADF)
 
 
-def _check_rwf(file: File, flags: int) -> None:
-    """kiocb_set_rw_flags(): reads and writes take the same flags."""
-    if flags & ~RWF_SUPPORTED:
+def _check_rwf(flags: int, taken: int) -> None:
+    """kiocb_set_rw_flags(), and do_loop_readv_writev() for what takes RWF_HIPRI alone."""
+    if flags & ~(RWF_SUPPORTED if taken & RWF_APPEND else taken):
         raise KernelError(E.EOPNOTSUPP)
     if flags & RWF_APPEND and flags & RWF_NOAPPEND:
         raise KernelError(E.EINVAL)
-    if flags & ~file.rwf:
+    if flags & ~taken:
         raise KernelError(E.EOPNOTSUPP)
 
 
@@ -206,10 +206,12 @@ def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags:
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None and file.can_poll:
         file.pread(0, offset)  # ESPIPE
+    if file.rwf_read is None:
+        raise KernelError(E.EINVAL)
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    _check_rwf(file, flags)
+    _check_rwf(flags, file.rwf_read)
     return read_vector(task, file, vector, offset, nonblocking=file.nonblocking or bool(flags & RWF_NOWAIT))
 
 
@@ -219,10 +221,12 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None and file.can_poll:
         file.pwrite(b"", offset)  # ESPIPE
+    if file.rwf_write is None:
+        raise KernelError(E.EINVAL)
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    _check_rwf(file, flags)
+    _check_rwf(flags, file.rwf_write)
     end = None
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         end = file.stat().size

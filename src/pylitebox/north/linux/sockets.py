@@ -221,10 +221,11 @@ def accept4(task: Task, fd: Fd, addr: Address, addrlen: Address, flags: UInt) ->
     opened(task, fd)  # EBADF comes first
     if flags & ~(so.SOCK_CLOEXEC | so.SOCK_NONBLOCK):
         raise KernelError(E.EINVAL)
+    task.files.free()  # EMFILE
     file = _socket(task, fd)
 
     def attempt() -> int:
-        server = file.accept()
+        server = file.accept(wait=not file.nonblocking)
         server.flags |= flags & so.SOCK_NONBLOCK
         server.owner = _owner(task)
         try:
@@ -506,8 +507,6 @@ def recvmsg(task: Task, fd: Fd, msg: Address, flags: MsgFlags) -> Result:
     def report(received: Received, out: int) -> None:
         used, cut = ms.write_control(task, header, file, received, cloexec=bool(flags & so.MSG_CMSG_CLOEXEC))
         source = ms.pack_address(received.source) if received.source else b""
-        if file.kind == so.SOCK_SEQPACKET and received.cred is not None:
-            out |= so.MSG_EOR
         header.store(task, source, used, out | cut | flags & so.MSG_CMSG_CLOEXEC)
 
     return _receive(task, file, header.vector, flags, report)
