@@ -1337,6 +1337,11 @@ int main(int argc, char **argv)
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     umask(022);
+    for (int number = 1; number <= SIGRTMAX; number++) /* whatever was ignored or blocked by who started the long run */
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (unshare(CLONE_NEWIPC)) /* if it may, on the host */
         errno = 0;

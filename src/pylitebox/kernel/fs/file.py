@@ -44,6 +44,8 @@ class File:
     #: are called piece by piece); None where there is no such operation at all.
     rwf_read: int | None = RWF_SUPPORTED
     rwf_write: int | None = RWF_SUPPORTED
+    #: Whether a write that ends in EPIPE is told by SIGPIPE, too.
+    sigpipe = True
     #: Whether it takes O_DIRECT (FMODE_CAN_ODIRECT).
     can_direct = False
     #: The credentials that it was opened with, once they are not its user's any more (struct file, f_cred).

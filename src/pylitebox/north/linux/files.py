@@ -86,7 +86,7 @@ def write(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
             raise
     except KernelError as error:
         if error.errno == E.EPIPE:
-            raise_sigpipe(task)
+            raise_sigpipe(task, file)
         raise
     if done == len(data) or (isinstance(file, AnonymousFile) and done):
         return done
@@ -367,7 +367,7 @@ def _write_piece(
             continue
         except KernelError as error:
             if error.errno == E.EPIPE:
-                raise_sigpipe(task)
+                raise_sigpipe(task, file)
             if begun:
                 return len(rest)
             raise
@@ -377,9 +377,10 @@ def _write_piece(
     return len(rest)
 
 
-def raise_sigpipe(task: Task) -> None:
+def raise_sigpipe(task: Task, file: File) -> None:
     """What goes with EPIPE (man 7 pipe)."""
-    post_task(task, SigInfo(SIGPIPE, SI_USER, pid=task.process.pid, uid=task.cred.uid))
+    if file.sigpipe:
+        post_task(task, SigInfo(SIGPIPE, SI_USER, pid=task.process.pid, uid=task.cred.uid))
 
 
 def _stored(task: Task, file: File, buf: int, data: bytes) -> int:

@@ -402,6 +402,7 @@ def _gather(task: Task, vector: list[Segment], skip: int, *, stream: bool) -> by
 def sendto(task: Task, fd: Fd, buf: Address, size: Size, flags: MsgFlags, addr: Address, addrlen: UInt) -> Result:
     file = _socket(task, fd)
     name = ms.read_address(task, addr, addrlen) if addr else None
+    file.check_sender()
     return _send(task, file, segment(buf, size) if size else [], flags, name, [], None)
 
 
@@ -410,6 +411,7 @@ def sendmsg(task: Task, fd: Fd, msg: Address, flags: MsgFlags) -> Result:
     file = _socket(task, fd)
     header = ms.Header(task, msg)
     name = ms.read_address(task, header.name, header.name_size) if header.name and header.name_size else None
+    file.check_sender()
     files, cred = ms.read_control(task, header)
     return _send(task, file, header.vector, flags, name, files, cred)
 
