@@ -130,6 +130,7 @@ class Task:
         "set_child_tid",
         "signal_pending",
         "signal_queue",
+        "stands_in_vfork",
         "stopped",
         "switches",
         "syscall_args",
@@ -169,6 +170,7 @@ class Task:
         self.signal_queue = WaitQueue()  # woken by any signal queued for this task (sigtimedwait)
         self.kicked = False
         self.stopped = False  # with its process
+        self.stands_in_vfork = False  # until its child has exec'd or ended: it takes no stop (TASK_KILLABLE)
         self.altstack: tuple[int, int, int] = (0, 2, 0)  # sp, flags (SS_DISABLE), size
         self.interrupted: int | None = None  # restart code of the call that just ended with EINTR
         self.exiting = False
