@@ -302,7 +302,7 @@ def forget_clone(child: Task) -> None:
 
 
 def wait_vfork(parent: Task, child: Process) -> Blocking:
-    """A vfork's parent stands until the child has exec'd or ended. Only its own end interrupts it; a stop comes then."""
+    """A vfork's parent stands until the child has exec'd or ended. Only its own end interrupts it: a stop waits."""
     parent.stands_in_vfork = True
     while child.vforked:
         yield Wait(child.vfork_queue, interruptible=False)
