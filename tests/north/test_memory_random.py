@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ PLACES = st.integers(0, PAGES - 1)
 COUNTS = st.integers(1, 4)
 KINDS = st.sampled_from([PRIVATE, SHARED])
 MOVES = st.sampled_from([3, 3, 3, 7, 2])
-PROTS = st.sampled_from([0, 1, 2, 3, 4, 5, 7])
+#: With protection keys, Linux makes what is PROT_EXEC alone unreadable, too; our CPUs have none.
+KEYS = sys.platform == "linux" and " ospke" in Path("/proc/cpuinfo").read_text()
+PROTS = st.sampled_from([0, 1, 2, 3, 5, 7] if KEYS else [0, 1, 2, 3, 4, 5, 7])
 ADVICE = st.sampled_from([0, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 77])
 
 OPERATIONS = st.one_of(

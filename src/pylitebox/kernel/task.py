@@ -39,6 +39,7 @@ class Layout:
         "brk_limit",
         "brk_start",
         "env_area",
+        "locked",
         "space",
         "stack",
         "users",
@@ -54,6 +55,7 @@ class Layout:
         self.auxv = b""
         self.users = 1  # processes that share it
         self.attachments: Attachments | None = None  # segments of shared memory, once there was one
+        self.locked: list[tuple[int, int]] = []  # by mlock(2), where the platform keeps the areas (memory/locked.py)
         self.space: Space | None = None  # its areas, where the kernel manages memory
 
     def copy(self, pid: int) -> Layout:
@@ -62,6 +64,7 @@ class Layout:
         for name in self.__slots__:
             setattr(new, name, getattr(self, name))
         new.users = 1
+        new.locked = []
         new.space = None  # the platform must copy its pages first (process.clone)
         if self.attachments is not None:
             new.attachments = self.attachments.copy(pid)
