@@ -318,14 +318,16 @@ class UnixSocket(File):
 
     # -- receiving --------------------------------------------------------------------------------------------
 
-    def receive(self, size: int, *, peek: bool = False) -> Received:
-        """The next bytes or message. The files in it are in flight still: see :meth:`UnixState.drop`."""
+    def receive(self, size: int, *, peek: bool = False, wait: bool) -> Received:
+        """The next bytes or message. The files in it are in flight still: see :meth:`UnixState.drop`. That no datagram
+        will come any more is told to those who would ``wait`` for one."""
         if self.kind != so.SOCK_DGRAM and (self.backlog is not None or not self.connected):
             raise KernelError(E.EINVAL if self.kind == so.SOCK_STREAM else E.ENOTCONN)
         if self.error and (not self._messages or self.kind != so.SOCK_STREAM):  # on a stream what came is read first
             self.take_error()
         if not self._messages:
-            if self.receive_ended or (self.peer is not None and self.peer.closed and not self.datagram):
+            ended = self.receive_ended and (wait or not self.datagram)
+            if ended or (self.peer is not None and self.peer.closed and not self.datagram):
                 nobody = (0, 0, 0) if self.kind == so.SOCK_STREAM else None  # as Linux passes its empty cookie on
                 return Received(b"", [], nobody, b"", 0)
             raise WouldBlock
@@ -401,7 +403,7 @@ class UnixSocket(File):
     def read(self, size: int) -> bytes:
         if not size:
             return b""  # at once, unlike recv(2) (net/socket.c: "match SYS5 behaviour")
-        received = self.receive(size)
+        received = self.receive(size, wait=not self.nonblocking)
         if received.files:
             self.kernel.unix.drop(received.files)
         return received.data

@@ -439,12 +439,13 @@ def _receive(
     peek = bool(flags & so.MSG_PEEK)
     stream = file.kind == so.SOCK_STREAM
     done = 0
+    nonblocking = file.nonblocking or bool(flags & so.MSG_DONTWAIT)
     all_of_it = bool(flags & so.MSG_WAITALL) and stream and not peek  # but not beyond bytes that carry descriptors
 
     def attempt() -> int:
         nonlocal done
         while True:
-            received = file.receive(min(want - done, CHUNK) if stream else want, peek=peek)
+            received = file.receive(min(want - done, CHUNK) if stream else want, peek=peek, wait=not nonblocking)
             carried = bool(received.files)
             try:
                 if received.data:
@@ -462,7 +463,6 @@ def _receive(
             if not all_of_it or carried or not received.data or done == want:
                 return done
 
-    nonblocking = file.nonblocking or bool(flags & so.MSG_DONTWAIT)
     timeout = file.timeouts.get(so.SO_RCVTIMEO, 0)
     try:
         return attempt()
