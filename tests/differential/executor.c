@@ -6,8 +6,9 @@
  * bad address, `%L255` a name of 255 letters. Each operation prints one line.
  *
  * Each sequence runs in a fresh directory w, in a fresh process (0), which may fork others (1 to 3). The *driver* (main)
- * sends an operation to its process by a pipe and waits for the reply, for the end of the process, or, if the operation
- * blocks, for PATIENCE. After what may end or stop processes it waits until all have settled, so that what a later
+ * sends an operation to its process by a pipe and waits for the reply, or for the end of the process, or until it has
+ * stopped; an operation that blocks would take PATIENCE, which is long, since the machine may be busy.
+ * After what may end or stop processes it waits until all have settled, so that what a later
  * wait4(2) sees does not depend on scheduling. What blocks is mostly avoided: see ready() and op_open().
  *
  * What differs between runs is printed so that sequences.py can tell it: P:pid, i=dev:inode, a= m= c= times.
@@ -49,7 +50,7 @@
 #define SYS_fchmodat2 452
 #endif
 
-enum { PROCESSES = 4, COMMAND = 900, REPLY = 910, SEND = 920, RECEIVE = 930, PATIENCE = 1000, BUFFER = 1 << 18 };
+enum { ANY = -2, PROCESSES = 4, COMMAND = 900, REPLY = 910, SEND = 920, RECEIVE = 930, PATIENCE = 20000, BUFFER = 1 << 18 };
 
 static char out[3900];
 static unsigned used;
@@ -1096,8 +1097,8 @@ static int stopped(pid_t pid)
     return end && end[1] && end[2] == 'T';
 }
 
-/* The reply of a process; NULL if it ended, stopped or said nothing. Replies that come late are dropped: only their
- * process's being stuck is over. */
+/* The reply of a process (ANY: the one that is still due); NULL if it ended, stopped or said nothing. Replies that come
+ * late are dropped: only their process's being stuck is over. */
 static char *await(int p, int number, int look_for_stop, int patience)
 {
     static char text[4200];
@@ -1111,7 +1112,7 @@ static char *await(int p, int number, int look_for_stop, int patience)
             nreplies -= end + 1 - replies;
             memmove(replies, end + 1, nreplies);
             process[who].stuck = 0;
-            if (who == p && which == number)
+            if (who == p && (which == number || number == ANY))
                 return text;
         }
         struct pollfd fds[2] = {{RECEIVE, POLLIN, 0}, {process[p].pidfd, POLLIN, 0}};
@@ -1149,7 +1150,7 @@ static void order(int p, int number, const char *text)
 static void settle(void)
 {
     for (int p = 0; p < PROCESSES; p++)
-        if (process[p].alive && (!process[p].stuck || await(p, -2, 1, 20) || !process[p].stuck) && process[p].alive) {
+        if (process[p].alive && (!process[p].stuck || await(p, ANY, 1, PATIENCE)) && process[p].alive) {
             order(p, -1, "sync");
             if (!await(p, -1, 1, PATIENCE))
                 printf("  process %d %s\n", p, process[p].alive ? "stopped" : "ended");
@@ -1219,7 +1220,7 @@ static void execute(int number, char *line)
         printf("%d %s: taken\n", p, name);
         return;
     }
-    if (process[p].stuck && !await(p, -2, 0, 1) && (process[p].stuck || !process[p].alive)) {
+    if (process[p].stuck && !await(p, ANY, 1, PATIENCE)) {
         printf("%d %s: %s\n", p, name, process[p].alive ? "stuck" : "no process");
         return;
     }
@@ -1337,6 +1338,11 @@ int main(int argc, char **argv)
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     umask(022);
+    for (int number = 1; number <= SIGRTMAX; number++) /* whatever was ignored or blocked by who started the long run */
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (unshare(CLONE_NEWIPC)) /* if it may, on the host */
         errno = 0;

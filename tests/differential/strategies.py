@@ -60,7 +60,7 @@ OPERATIONS = 6, 30
 GAPS = {
     "setxattr": "access control lists (system.posix_acl_access): ours has none, as a Linux without CONFIG_FS_POSIX_ACL",
     "lseek": "st_blocks, and SEEK_DATA and SEEK_HOLE of files that are or were mapped, or on a lower layer:"
-    " there, all is data",
+    " there, all is data (a mapping's pages are the host's knowledge, and the supervisor may not lseek)",
     "fcntl": "F_SETLEASE, F_NOTIFY",
     "shmctl": "shm_lpid after munmap(2) of a segment: it is noticed when its process asks about segments",
     "fsize": "RLIMIT_FSIZE for fallocate(FALLOC_FL_KEEP_SIZE): only Linux's tmpfs asks for it",
@@ -72,14 +72,20 @@ GAPS = {
 
 def theme(*families: list[Line], start: tuple[str, ...] = (), children: int = 0) -> st.SearchStrategy[list[str]]:
     """Sequences that mix these families (a family twice is twice as likely). ``start`` are lines that may come first,
-    each or not; ``children``: in how many of ten operations a child acts."""
+    each or not; ``children``: in how many of ten operations a child acts. Where files are mapped, nobody asks for their
+    holes (GAPS)."""
     operation = st.sampled_from(families).flatmap(st.sampled_from).flatmap(lambda line: line)
     if children:
         actor = one(*[""] * (10 - children), *["1 "] * max(1, children - 1), "2 ")
         operation = st.tuples(actor, operation).map("".join)
     kept = st.tuples(*(st.sampled_from([line, line, line, ""]) for line in start))
     body = st.lists(operation, min_size=OPERATIONS[0], max_size=OPERATIONS[1])
-    return st.tuples(kept, body).map(lambda parts: [line for line in (*parts[0], *parts[1]) if line])
+    lines = st.tuples(kept, body).map(lambda parts: [line for line in (*parts[0], *parts[1]) if line])
+    return lines.map(_without_holes) if MEMORY in families else lines
+
+
+def _without_holes(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.endswith(("SEEK_DATA", "SEEK_HOLE"))]
 
 
 FILE = "open a O_RDWR|O_CREAT 0o644"
@@ -199,10 +205,6 @@ THEMES = {
 
 #: On a file system of the host's that takes out and puts in parts of files, as its tmpfs doesn't and ours does.
 MOVING_THEMES = {"ranges": theme(RANGES, RANGES, start=(FILE, "pwrite 3 10000 0", "pwrite 3 9 70000"))}
-
-
-def _without_holes(lines: list[str]) -> list[str]:
-    return [line for line in lines if not line.endswith(("SEEK_DATA", "SEEK_HOLE"))]
 
 
 #: Themes for a workspace: those about files. Seals differ by right: files of a tmpfs have some, of an overlay none; and

@@ -10,7 +10,7 @@ GUEST = "/opt/programs"
 
 
 NAMES = [
-    "signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue", "interrupts", "usage",
+    "signals", "masks", "threads", "memory", "processes", "files", "sysvipc", "mqueue", "interrupts", "stops", "usage",
     "siginfo", "terminals", "limits", "sites",
 ]  # fmt: skip
 

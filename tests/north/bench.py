@@ -47,13 +47,14 @@ class StillPlatform:
 
     def __init__(self) -> None:
         self.time_ns = 1_000_000_000
+        self.epoch_ns = EPOCH_NS  # set to another value, the real-time clock is
         self.polls = 0
 
     def monotonic_ns(self) -> int:
         return self.time_ns
 
     def realtime_ns(self) -> int:
-        return EPOCH_NS + self.time_ns
+        return self.epoch_ns + self.time_ns
 
     def random(self, size: int) -> bytes:
         return bytes(range(256)) * (size // 256) + bytes(range(size % 256))

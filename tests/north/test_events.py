@@ -6,6 +6,7 @@ from pylitebox.abi import errno as E
 from pylitebox.abi import fcntl as fc
 from pylitebox.abi import poll as po
 from pylitebox.abi import signal as sg
+from pylitebox.abi import time as clocks
 from pylitebox.kernel.signals import SigInfo, post_task
 from tests.north.bench import PARKED, Bench
 from tests.north.calls import control, events, read, wait, write
@@ -68,6 +69,50 @@ def test_timerfd_counts_expirations(bench: Bench) -> None:
     bench.run()
     assert read(g, fd, 8) == (1).to_bytes(8, "little")
     g("close", fd)
+    assert bench.kernel.timers.next_deadline() is None
+
+
+def test_timerfd_takes_the_flag_of_clocks_that_are_set(g: AnyGuest) -> None:
+    for clock in (clocks.CLOCK_REALTIME, clocks.CLOCK_MONOTONIC):
+        fd = g("timerfd_create", clock, fc.O_NONBLOCK)
+        for flags in (2, 3):
+            assert g("timerfd_settime", fd, flags, struct.pack("<qqqq", 0, 0, 1 << 33, 0), 0) == 0
+            assert (read(g, fd, 8), read(g, fd, 7)) == (-E.EAGAIN, -E.EINVAL)
+        assert g("timerfd_settime", fd, 4, bytes(32), 0) == -E.EINVAL
+
+
+def test_timerfd_is_cancelled_when_the_clock_is_set(bench: Bench) -> None:
+    """As linux/fs/timerfd.c has it; the host's clock is not a test's to set."""
+    g = bench.guest()
+    cancels = clocks.TFD_TIMER_ABSTIME | clocks.TFD_TIMER_CANCEL_ON_SET
+    second = bench.platform.epoch_ns // 10**9
+    spec = struct.pack("<qqqq", 0, 0, second + 100, 0)
+    fd = g("timerfd_create", clocks.CLOCK_REALTIME, fc.O_NONBLOCK)
+    plain = g("timerfd_create", clocks.CLOCK_REALTIME, fc.O_NONBLOCK)
+    assert g("timerfd_settime", fd, cancels, spec, 0) == g("timerfd_settime", plain, 1, spec, 0) == 0
+    bench.platform.time_ns += 2 * 10**9
+    bench.run()
+    assert (events(g, fd), read(g, fd, 8)) == (0, -E.EAGAIN)
+    bench.platform.epoch_ns += 60 * 10**9
+    assert (read(g, fd, 8), read(g, fd, 8)) == (-E.ECANCELED, -E.EAGAIN)
+    left = bytearray(32)
+    g("timerfd_gettime", fd, left)
+    assert struct.unpack("<qqqq", left)[2] == 37, "it is due when the clock says so"
+    # who waits is woken
+    bench.platform.epoch_ns -= 10**9
+    bench.platform.time_ns += 10**9
+    bench.run()
+    assert events(g, fd) == po.POLLIN
+    assert g("timerfd_settime", fd, cancels, spec, 0) == -E.ECANCELED, "armed all the same"
+    assert read(g, fd, 8) == -E.EAGAIN
+    # other timers, and this one without the flag, don't mind
+    assert g("timerfd_settime", fd, 1, spec, 0) == 0
+    bench.platform.epoch_ns += 10**9
+    bench.platform.time_ns += 10**9
+    bench.run()
+    assert read(g, fd, 8) == read(g, plain, 8) == -E.EAGAIN
+    g("close", fd)
+    g("close", plain)
     assert bench.kernel.timers.next_deadline() is None
 
 

@@ -154,6 +154,35 @@ def test_positioned_vectors(g):
     assert g("preadv2", reader, vector, 2, 0, 0, 0) == -E.ESPIPE
 
 
+def test_flags_of_vectors(g):
+    """What Linux reads and writes piece by piece takes RWF_HIPRI alone, what it cannot read or write at all nothing."""
+    hipri, dsync, nowait, unknown = 1, 2, 8, 0x4000_0000
+    vector, _ = iov(g, b"\1" + bytes(7))
+
+    def outcomes(call, fd):
+        return [g(call, fd, vector, 1, -1, 0, flags) for flags in (hipri, dsync, nowait, unknown)]
+
+    no, none = -E.EOPNOTSUPP, -E.EINVAL
+    g("mkdir", "d", 0o755)
+    assert outcomes("preadv2", g("open", "d", O_DIRECTORY, 0)) == [-E.EISDIR, no, no, no]
+    assert outcomes("pwritev2", make(g)) == [8, 8, no, no]
+    event = g("eventfd2", 0, O_NONBLOCK)
+    assert outcomes("pwritev2", event) == [8, no, no, no]
+    assert outcomes("preadv2", event) == [8, -E.EAGAIN, -E.EAGAIN, no]
+    assert outcomes("preadv2", g("inotify_init1", O_NONBLOCK)) == [-E.EAGAIN, no, no, no]
+    assert outcomes("pwritev2", g("timerfd_create", 1, 0)) == [none] * 4
+    assert outcomes("pwritev2", g("signalfd4", -1, bytes(8), 8, 0)) == [none] * 4
+    queue = g("mq_open", "pylitebox-flags", O_RDWR | O_CREAT | O_NONBLOCK, 0o600, 0)
+    g("mq_unlink", "pylitebox-flags")
+    assert outcomes("preadv2", queue) == [8, no, no, no]
+    assert outcomes("pwritev2", queue) == [none] * 4
+    for fd in (g("epoll_create1", 0), g("pidfd_open", g("getpid"), 0)):
+        for call in ("preadv2", "pwritev2"):
+            assert outcomes(call, fd) == [none] * 4
+            assert g(call, fd, BAD, 1, -1, 0, 0) == none
+            assert g(call, fd, BAD, 0, -1, 0, 0) == none
+
+
 def test_nonblocking_pipe(g):
     ends = bytearray(8)
     g("pipe2", ends, O_NONBLOCK)

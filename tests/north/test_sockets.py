@@ -1,5 +1,6 @@
 """AF_UNIX sockets, on the host and on our kernel alike."""
 
+import os
 import struct
 
 import pytest
@@ -60,6 +61,32 @@ def test_unix_streams_carry_bytes(g: AnyGuest) -> None:
     assert receive(g, b, 4, so.MSG_PEEK) == b"onet"
     assert receive(g, b, 4) == b"onet"
     assert receive(g, b) == b"wo"
+
+
+def test_unix_packets_tell_of_a_reset_first(g: AnyGuest) -> None:
+    reset = -E.ECONNRESET
+    for kind, expected in ((so.SOCK_STREAM, [b"mine", reset, b""]), (so.SOCK_SEQPACKET, [reset, b"mine", b""])):
+        a, b = socketpair(g, kind)
+        assert send(g, b, b"mine") == send(g, a, b"read") == 4
+        g("close", b)
+        assert [receive(g, a) for _ in range(3)] == expected
+    header, _, _ = message(g, b"x", rights(99))
+    assert g("sendmsg", g("socket", so.AF_UNIX, so.SOCK_SEQPACKET, 0), header, 0) == -E.ENOTCONN
+    assert g("sendmsg", g("socket", so.AF_UNIX, so.SOCK_STREAM, 0), header, 0) == -E.EBADF
+    nobody = struct.pack("<Qii", 28, so.SOL_SOCKET, so.SCM_CREDENTIALS) + struct.pack("<iii", 0x3FFFFF, 0, 0)
+    header, _, _ = message(g, b"x", nobody.ljust(32, b"\0"))
+    assert g("sendmsg", a, header, so.MSG_NOSIGNAL) == (-E.EPERM if os.getuid() else -E.ESRCH)
+
+
+def test_unix_streams_end_with_nobodys_credentials(g: AnyGuest) -> None:
+    for kind, control in ((so.SOCK_STREAM, True), (so.SOCK_SEQPACKET, False)):
+        a, b = socketpair(g, kind)
+        g("setsockopt", b, so.SOL_SOCKET, so.SO_PASSCRED, b"\1\0\0\0", 4)
+        g("close", a)
+        header, _, at = message(g, bytes(10), bytes(32))
+        assert g("recvmsg", b, header, 0) == 0
+        expected = struct.pack("<Qii", 28, so.SOL_SOCKET, so.SCM_CREDENTIALS) + bytes(12) if control else bytes(28)
+        assert g.peek(at, 28) == expected
 
 
 def test_unix_streams_report_events(g: AnyGuest) -> None:

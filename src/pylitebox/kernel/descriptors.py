@@ -85,6 +85,22 @@ class FileTable:
 
     def close(self, fd: int) -> None:
         """Forget a descriptor; the file is released with its last reference; EBADF."""
+        self._take_out(fd).put()
+
+    def close_each(self, fds: list[int]) -> None:
+        """Close all of these. What has no reference left is released afterwards, the last first: fput() makes work for
+        the end of the call, or of the task, and such work is done in reverse (kernel/task_work.c)."""
+        unused = []
+        for fd in fds:
+            file = self._take_out(fd)
+            file.references -= 1
+            if not file.references:
+                unused.append(file)
+        for file in reversed(unused):
+            file.dispose()
+
+    def _take_out(self, fd: int) -> File:
+        """The file of a descriptor that is one no more; its reference is the caller's to drop."""
         file = self.files.pop(fd, None)
         if file is None:
             raise KernelError(E.EBADF)
@@ -96,7 +112,7 @@ class FileTable:
         if fd < self._free_hint:
             self._free_hint = fd
         file.on_close(self)
-        file.put()
+        return file
 
     def copy(self, *, must: bool = False) -> FileTable:
         """The table of a forked child: the same files, each with a reference more; EAGAIN beyond the sandbox's
@@ -119,12 +135,10 @@ class FileTable:
                 file.opener = cred
 
     def close_on_exec(self) -> None:
-        for fd in sorted(self.cloexec):
-            self.close(fd)
+        self.close_each(sorted(self.cloexec))
 
     def release(self) -> None:
         """A process that used this table has ended or has another now."""
         self.users -= 1
         if self.users == 0:
-            for fd in list(self.files):
-                self.close(fd)
+            self.close_each(sorted(self.files))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_NOCTTY
+from pylitebox.abi.fcntl import O_NOCTTY, RWF_HIPRI, RWF_NOWAIT, RWF_SUPPORTED
 from pylitebox.abi.stat import major, makedev, minor
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
@@ -70,6 +70,9 @@ class ZeroFile(NullFile):
 
 class FullFile(ZeroFile):
     """/dev/full: endless zero bytes, and a full disk to writers."""
+
+    rwf_read = RWF_SUPPORTED & ~RWF_NOWAIT
+    rwf_write = RWF_HIPRI
 
     def write(self, data: bytes | memoryview) -> int:
         raise KernelError(E.ENOSPC)

@@ -62,6 +62,7 @@ class EpollFile(AnonymousFile):
 
     kind = b"eventpoll"
     can_poll = True
+    rwf_read = rwf_write = None
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()

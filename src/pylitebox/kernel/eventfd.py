@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_NONBLOCK, O_RDWR
+from pylitebox.abi.fcntl import O_NONBLOCK, O_RDWR, RWF_HIPRI
 from pylitebox.abi.poll import POLLIN, POLLOUT
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
@@ -22,6 +22,7 @@ class EventFile(AnonymousFile):
 
     kind = b"eventfd"
     can_poll = True
+    rwf_write = RWF_HIPRI
 
     def __init__(self, value: int, *, semaphore: bool = False, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))

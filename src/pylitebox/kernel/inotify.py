@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import O_NONBLOCK, O_RDONLY, SEEK_END
+from pylitebox.abi.fcntl import O_NONBLOCK, O_RDONLY, RWF_HIPRI, SEEK_END
 from pylitebox.abi.inotify import (
     IN_ALL_EVENTS,
     IN_DELETE_SELF,
@@ -118,6 +118,7 @@ class InotifyFile(AnonymousFile):
 
     kind = b"inotify"
     can_poll = True
+    rwf_read = RWF_HIPRI
 
     def __init__(self, kernel: Kernel, uid: int, *, nonblocking: bool = False) -> None:
         """EMFILE beyond what ``uid`` may have."""

@@ -18,6 +18,7 @@ PIDFD_THREAD = O_EXCL
 class PidFile(AnonymousFile):
     kind = b"pidfd"
     can_poll = True
+    rwf_read = rwf_write = None
 
     def __init__(self, process: Process, thread: Task | None = None, *, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))

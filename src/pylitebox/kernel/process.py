@@ -29,7 +29,7 @@ from pylitebox.kernel.exit import (
     unlink,
 )
 from pylitebox.kernel.groups import find, group_members, new_session, set_pgid
-from pylitebox.kernel.signals import recompute
+from pylitebox.kernel.signals import recompute, tell_of_stop
 from pylitebox.kernel.task import Layout, Process, Task
 from pylitebox.kernel.usage import used_until_exec
 from pylitebox.kernel.wait import Blocking, Wait
@@ -301,10 +301,15 @@ def forget_clone(child: Task) -> None:
         process.exit_queue.wake()
 
 
-def wait_vfork(child: Process) -> Blocking:
-    """A vfork's parent stands until the child has exec'd or ended. Only its own end interrupts it."""
+def wait_vfork(parent: Task, child: Process) -> Blocking:
+    """A vfork's parent stands until the child has exec'd or ended. Only its own end interrupts it: a stop waits."""
+    parent.stands_in_vfork = True
     while child.vforked:
         yield Wait(child.vfork_queue, interruptible=False)
+    parent.stands_in_vfork = False
+    if parent.process.state == "stopped":
+        tell_of_stop(parent.process)
+    recompute(parent)
     return child.pid
 
 

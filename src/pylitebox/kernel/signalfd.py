@@ -31,6 +31,7 @@ class SignalFile(AnonymousFile):
 
     kind = b"signalfd"
     can_poll = True
+    rwf_write = None
 
     def __init__(self, task: Task, mask: int, *, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))

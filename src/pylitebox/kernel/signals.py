@@ -127,10 +127,15 @@ def force(task: Task, info: SigInfo) -> None:
 
 
 def _next(task: Task) -> tuple[int, PendingSignals | None]:
-    """The signal that is due for a thread, and its queue; stops come first, so that nothing is held half-way."""
+    """The signal that is due for a thread, and its queue; stops come first, so that nothing is held half-way, but for
+    who stands in vfork(2): there they come when it is over."""
     mask = ~task.blocked
     process = task.process
     if (task.pending.mask | process.pending.mask) & mask & _STOP_BITS:
+        if task.stands_in_vfork:
+            for signo in sg.DEFAULT_STOP:
+                if process.actions.get(signo).handler == sg.SIG_DFL:
+                    mask &= ~sg.bit(signo)
         for queue in (task.pending, process.pending):
             found = queue.mask & mask & _STOP_BITS
             while found:
@@ -313,7 +318,18 @@ def stop_process(process: Process, signo: int) -> None:
         if task.wait is not None and task.wait.restart == E.EINTR:
             process.kernel.scheduler.wake(task)  # a stop interrupts it
     hold(process)
-    _tell_parent(process, sg.CLD_STOPPED, signo)
+    tell_of_stop(process)
+
+
+def half_stopped(process: Process) -> bool:
+    """Whether a thread of a stopped process has not come to the stop yet."""
+    return any(task.stands_in_vfork for task in process.tasks.values())
+
+
+def tell_of_stop(process: Process) -> None:
+    """Tell the parent, once all threads have stopped."""
+    if not half_stopped(process):
+        _tell_parent(process, sg.CLD_STOPPED, process.stop_signal)
 
 
 def continue_process(process: Process) -> None:

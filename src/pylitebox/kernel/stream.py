@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import ioctl as io
 from pylitebox.abi import termios as tm
-from pylitebox.abi.fcntl import O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR
+from pylitebox.abi.fcntl import O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR, RWF_NOWAIT, RWF_SUPPORTED
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.stat import S_IFCHR, S_IFIFO, S_IFMT, makedev
 from pylitebox.kernel.anonymous import STREAM_DEV, nameless_stat, new_inode_number
@@ -65,6 +65,8 @@ class StreamFile(File):
         self._stream = stream
         self._console = console or _Console(stream, uid, gid)
         self._console.users += 1
+        if self.terminal:
+            self.rwf_read = self.rwf_write = RWF_SUPPORTED & ~RWF_NOWAIT
 
     @property
     def terminal(self) -> bool:

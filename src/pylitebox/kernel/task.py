@@ -40,6 +40,7 @@ class Layout:
         "brk_limit",
         "brk_start",
         "env_area",
+        "locked",
         "space",
         "stack",
         "users",
@@ -55,6 +56,7 @@ class Layout:
         self.auxv = b""
         self.users = 1  # processes that share it
         self.attachments: Attachments | None = None  # segments of shared memory, once there was one
+        self.locked: list[tuple[int, int]] = []  # by mlock(2), where the platform keeps the areas (memory/locked.py)
         self.space: Space | None = None  # its areas, where the kernel manages memory
 
     def copy(self, pid: int) -> Layout:
@@ -63,6 +65,7 @@ class Layout:
         for name in self.__slots__:
             setattr(new, name, getattr(self, name))
         new.users = 1
+        new.locked = []
         new.space = None  # the platform must copy its pages first (process.clone)
         if self.attachments is not None:
             new.attachments = self.attachments.copy(pid)
@@ -131,6 +134,7 @@ class Task:
         "set_child_tid",
         "signal_pending",
         "signal_queue",
+        "stands_in_vfork",
         "stopped",
         "switches",
         "syscall_args",
@@ -168,6 +172,7 @@ class Task:
         self.signal_queue = WaitQueue()  # woken by any signal queued for this task (sigtimedwait)
         self.kicked = False
         self.stopped = False  # with its process
+        self.stands_in_vfork = False  # until its child has exec'd or ended: it takes no stop (TASK_KILLABLE)
         self.altstack: tuple[int, int, int] = (0, 2, 0)  # sp, flags (SS_DISABLE), size
         self.interrupted: int | None = None  # restart code of the call that just ended with EINTR
         self.exiting = False

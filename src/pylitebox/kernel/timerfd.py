@@ -2,7 +2,8 @@
 
 As in Linux, a periodic timer that has expired is not armed again before somebody looks (read, settime, gettime): the
 expirations between are computed.
-Missing: TFD_TIMER_CANCEL_ON_SET (a change of the host's clock is not seen), CLOCK_BOOTTIME's time in suspend.
+TFD_TIMER_CANCEL_ON_SET: nobody tells us that the host's clock was set, so that while such a timer is armed the clocks
+are compared every LOOK_NS. Other timers do not follow the clock. Missing: CLOCK_BOOTTIME's time in suspend.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi.fcntl import O_NONBLOCK, O_RDWR
 from pylitebox.abi.poll import POLLIN
-from pylitebox.abi.time import CLOCK_REALTIME, CLOCK_REALTIME_ALARM, NSEC_PER_SEC
+from pylitebox.abi.time import (
+    CLOCK_REALTIME,
+    CLOCK_REALTIME_ALARM,
+    NSEC_PER_SEC,
+    TFD_TIMER_ABSTIME,
+    TFD_TIMER_CANCEL_ON_SET,
+)
 from pylitebox.kernel.anonymous import AnonymousFile
 from pylitebox.kernel.errors import KernelError, WouldBlock
 from pylitebox.kernel.wait import WaitQueue
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 _U64 = (1 << 64) - 1
 #: No deadline lies further away (KTIME_MAX).
 FOREVER = (1 << 63) - 1
+LOOK_NS = NSEC_PER_SEC
+_CANCELS = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
 
 
 class TimerFile(AnonymousFile):
@@ -31,6 +40,7 @@ class TimerFile(AnonymousFile):
 
     kind = b"timerfd"
     can_poll = True
+    rwf_write = None
 
     def __init__(self, kernel: Kernel, clock: int, *, nonblocking: bool = False) -> None:
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))
@@ -43,10 +53,15 @@ class TimerFile(AnonymousFile):
         self._timer: Timer | None = None
         self._flags = 0
         self._queue = WaitQueue()
+        self._distance: tuple[int, int] | None = None  # of the clocks, if a change of it cancels
+        self._cancelled = False
+        self._watch: Timer | None = None
 
-    def set(self, value: int, interval: int, *, absolute: bool, flags: int = 0) -> tuple[int, int]:
-        """Arm it to expire after ``value`` (or at, if absolute); 0 disarms. The previous (value left, interval)."""
+    def set(self, value: int, interval: int, *, flags: int = 0) -> tuple[int, int]:
+        """Arm it to expire after ``value``, or at with TFD_TIMER_ABSTIME; 0 disarms. The previous (value left,
+        interval). ECANCELED, though it is armed, if the clock was set since (TFD_TIMER_CANCEL_ON_SET)."""
         old = self.get()
+        self._set_watch(on=self._realtime and flags & _CANCELS == _CANCELS)
         self._disarm()
         self._ticks = 0
         self._interval = min(interval, FOREVER)
@@ -54,7 +69,7 @@ class TimerFile(AnonymousFile):
         self._deadline = 0
         if value:
             now = self._kernel.now()
-            if not absolute:
+            if not flags & TFD_TIMER_ABSTIME:
                 deadline = now + value
             elif self._realtime:
                 deadline = now + value - self._kernel.wall()
@@ -62,6 +77,8 @@ class TimerFile(AnonymousFile):
                 deadline = value
             self._deadline = min(max(deadline, 1), FOREVER)
             self._arm()
+            if self._take_cancelled():
+                raise KernelError(E.ECANCELED)
         return old
 
     def get(self) -> tuple[int, int]:
@@ -92,9 +109,58 @@ class TimerFile(AnonymousFile):
             self._deadline += (missed + 1) * self._interval
             self._arm()
 
+    # -- the clock is set -------------------------------------------------------------------------------------
+
+    def _set_watch(self, *, on: bool) -> None:
+        """Whether setting the clock cancels; what was noticed before is kept only if it does."""
+        self._look()
+        self._unwatch()
+        if on:
+            self._distance = self._measure()
+            self._watch = self._kernel.timers.at(self._kernel.now() + LOOK_NS, self._look)
+        else:
+            self._distance, self._cancelled = None, False
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._kernel.timers.cancel(self._watch)
+            self._watch = None
+
+    def _measure(self) -> tuple[int, int]:
+        """What the real-time clock is ahead of the monotonic one: between these, whatever came between the looks."""
+        before = self._kernel.now()
+        wall = self._kernel.wall()
+        return wall - self._kernel.now(), wall - before
+
+    def _look(self) -> None:
+        """Slewing moves both clocks; if their distance has certainly changed, the real-time clock was set."""
+        if self._distance is None:
+            return
+        self._unwatch()
+        self._watch = self._kernel.timers.at(self._kernel.now() + LOOK_NS, self._look)
+        (least, most), (low, high) = self._distance, self._measure()
+        if low <= most and least <= high:
+            return
+        self._distance = low, high
+        self._cancelled = True
+        self._ticks += 1
+        if self._timer is not None:
+            self._disarm()
+            self._deadline = min(max(self._deadline + least - low, 1), FOREVER)
+            self._arm()
+        self._queue.wake()
+
+    def _take_cancelled(self) -> bool:
+        cancelled, self._cancelled = self._cancelled, False
+        return cancelled
+
     def read(self, size: int) -> bytes:
         if size < 8:
             raise KernelError(E.EINVAL)
+        self._look()
+        if self._take_cancelled():
+            self._ticks = 0
+            raise KernelError(E.ECANCELED)
         if not self._ticks:
             raise WouldBlock
         self._catch_up()
@@ -119,3 +185,4 @@ class TimerFile(AnonymousFile):
 
     def release(self) -> None:
         self._disarm()
+        self._unwatch()

@@ -9,7 +9,7 @@ from pylitebox.abi import signal as sg
 from pylitebox.abi import wait as w
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.process import end_info, reap
-from pylitebox.kernel.signals import child_info
+from pylitebox.kernel.signals import child_info, half_stopped
 from pylitebox.kernel.usage import plus, used
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def find_change(parent: Process, id_type: int, ident: int, options: int) -> Chan
                 return _reap(child, keep=bool(options & w.WNOWAIT))
             continue  # it will never do anything else
         chosen = True
-        if child.state == "stopped" and options & w.WSTOPPED and not child.waited_stop:
+        if child.state == "stopped" and options & w.WSTOPPED and not child.waited_stop and not half_stopped(child):
             child.waited_stop = not options & w.WNOWAIT
             info = child_info(child, sg.CLD_STOPPED, child.stop_signal)
             return Change(child.pid, w.stopped(child.stop_signal), info, _usage(child))

@@ -42,6 +42,44 @@ static void *thread(void *unused) {
     return unused;
 }
 
+// RLIMIT_MEMLOCK bounds what mlock(2) locks, for who has no CAP_IPC_LOCK.
+static void lock(void) {
+    char *p = get(64 * 4096, PROT_READ | PROT_WRITE);
+    struct rlimit limit = {8 * 4096 + 100, 8 * 4096 + 100};
+    FAILS(mlock(p, 16 * 4096)); // with all that is allowed to begin with, or all rights
+    FAILS(munlock(p, 16 * 4096));
+    if (!getuid()) FAILS(setresuid(1000, 1000, 1000));
+    FAILS(setrlimit(RLIMIT_MEMLOCK, &limit));
+    FAILS(mlock(p, 9 * 4096));
+    FAILS(mlock(p, 8 * 4096));
+    FAILS(mlock(p + 4096, 7 * 4096)); // what is locked counts once
+    FAILS(mlock(p + 9 * 4096, 1));
+    FAILS(munlock(p + 4096 + 100, 100));
+    FAILS(mlock(p + 9 * 4096, 1));
+    FAILS(mlock(p + 20 * 4096, 1));
+    FAILS(munmap(p + 2 * 4096, 2 * 4096));
+    FAILS(mlock(p + 20 * 4096, 2 * 4096)); // what is gone doesn't count
+    FAILS(mlock(p + 20 * 4096, 3 * 4096));
+    FAILS(munlock(p, 8 * 4096)); // over a hole
+    FAILS(mlock(p, 4 * 4096));
+    FAILS(mlock(p, 6 * 4096));
+    pid_t pid = fork();
+    if (!pid) {
+        FAILS(mlock(p + 30 * 4096, 8 * 4096)); // locks are not inherited
+        _exit(0);
+    }
+    show_status("child", status_of(pid));
+    FAILS(mlockall(MCL_CURRENT));
+    FAILS(munlockall());
+    FAILS(mlock(p + 30 * 4096, 8 * 4096));
+    limit.rlim_cur = 0;
+    FAILS(setrlimit(RLIMIT_MEMLOCK, &limit));
+    FAILS(mlock(p, 0));
+    FAILS(mlockall(MCL_FUTURE));
+    FAILS(mlockall(0));
+    FAILS(munlock(p, 4096));
+}
+
 int main(int argc, char **argv) {
     setvbuf(stdout, 0, _IONBF, 0);
     if (argc > 1) {
@@ -87,5 +125,9 @@ int main(int argc, char **argv) {
     FAILS(syscall(SYS_prlimit64, 0, 99, &hard, 0));
     FAILS(syscall(SYS_setrlimit, RLIMIT_AS, &hard));
     show();
+    printf("-- MEMLOCK\n");
+    pid_t pid = fork();
+    if (!pid) lock(), exit(0);
+    show_status("locks", status_of(pid));
     return 0;
 }

@@ -78,6 +78,7 @@ class Content:
         "_hole_pages",
         "_holes",
         "_order",
+        "_reserved",
         "charged",
         "size",
     )
@@ -87,6 +88,7 @@ class Content:
         self._chunks: dict[int, bytearray] = {}  # may be shorter than CHUNK: zeros follow
         self._holes: dict[int, int] = {}  # by chunk: a bit for each page of it that was never written
         self._hole_pages = 0  # the number of these bits
+        self._reserved: dict[int, int] = {}  # by chunk: a bit for each page that fallocate(2) gave, and nobody wrote
         self._order: list[int] | None = None  # the chunks' indices, sorted, while they are known
         self._buffer: SharedBuffer | None = None
         self._backing = backing
@@ -194,6 +196,8 @@ class Content:
                 self._pad(index, chunk, start)
             if index in self._holes:
                 self._set_holes(index, self._holes[index] & ~_bits(start // PAGE, _pages(end) // PAGE))
+            if index in self._reserved:
+                self._set_reserved(index, self._reserved[index] & ~_bits(start // PAGE, _pages(end) // PAGE))
             return chunk
         old = b""
         base = index * CHUNK
@@ -219,9 +223,15 @@ class Content:
         if pages:
             self._holes[index] = pages
 
+    def _set_reserved(self, index: int, pages: int) -> None:
+        self._reserved.pop(index, None)
+        if pages:
+            self._reserved[index] = pages
+
     def _drop_chunk(self, index: int) -> None:
         self._refund(_pages(len(self._chunks.pop(index))))
         self._set_holes(index, 0)
+        self._set_reserved(index, 0)
         self._order = None
 
     def _covered(self) -> bool:
@@ -270,6 +280,7 @@ class Content:
                 before = _pages(len(chunk))
                 del chunk[keep:]
                 self._set_holes(last, self._holes.get(last, 0) & _bits(0, _pages(keep) // PAGE))
+                self._set_reserved(last, self._reserved.get(last, 0) & _bits(0, _pages(keep) // PAGE))
                 self._refund(before - _pages(len(chunk)))
             if size < self._backing_size:
                 self._backing_size = size
@@ -298,10 +309,13 @@ class Content:
             elif start < len(chunk):
                 stop, gone = min(stop, len(chunk)), min(gone, _pages(len(chunk)))
                 chunk[start:stop] = bytes(stop - start)
-                self._set_holes(index, self._holes.get(index, 0) | _bits(_pages(start) // PAGE, gone // PAGE))
+                holes = self._holes.get(index, 0) | _bits(_pages(start) // PAGE, gone // PAGE)
+                self._set_holes(index, holes)
+                self._set_reserved(index, self._reserved.get(index, 0) & ~holes)
 
     def reserve(self, offset: int, size: int) -> None:
-        """Make sure that later writes to a range find space (fallocate with mode 0)."""
+        """Make sure that later writes to a range find space (fallocate with mode 0). As on a tmpfs, pages that it adds
+        are no data yet, and pages that are there already become data (mm/shmem.c, SGP_FALLOC)."""
         if self._buffer is not None:
             return
         end = offset + size
@@ -310,9 +324,12 @@ class Content:
         while offset < end:
             index, start = divmod(offset, CHUNK)
             stop = min(CHUNK, start + end - offset)
+            there = self._allocated(index)
             chunk = self._writable(index, start, stop)
             if len(chunk) < stop:
                 chunk += bytes(stop - len(chunk))
+            new = _bits(start // PAGE, _pages(stop) // PAGE) & ~there
+            self._set_reserved(index, self._reserved.get(index, 0) | new)
             offset += stop - start
 
     def collapse(self, offset: int, size: int) -> None:
@@ -380,13 +397,16 @@ class Content:
 
     def _next_page(self, index: int, page: int, *, data: bool) -> int:
         """The first page from ``page`` on, within a chunk, that is data (or not); the number of pages if none is."""
-        chunk = self._chunks.get(index)
-        if chunk is not None:
-            present = _bits(0, _pages(len(chunk)) // PAGE) & ~self._holes.get(index, 0)
-        else:
-            present = _bits(0, _pages(min(max(self._backing_size - index * CHUNK, 0), CHUNK)) // PAGE)
+        present = self._allocated(index) & ~self._reserved.get(index, 0)
         left = (present if data else ~present) >> page << page & _bits(0, CHUNK // PAGE)
         return (left & -left).bit_length() - 1 if left else CHUNK // PAGE
+
+    def _allocated(self, index: int) -> int:
+        """A bit for each page of a chunk that is not a hole."""
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            return _bits(0, _pages(len(chunk)) // PAGE) & ~self._holes.get(index, 0)
+        return _bits(0, _pages(min(max(self._backing_size - index * CHUNK, 0), CHUNK)) // PAGE)
 
     def _sorted(self) -> list[int]:
         if self._order is None:
@@ -432,6 +452,7 @@ class Content:
                 raise
             self._chunks.clear()
             self._holes.clear()
+            self._reserved.clear()
             self._hole_pages, self._order = 0, None
             if extra < 0:
                 self._refund(-extra)

@@ -40,8 +40,12 @@ class File:
     waits_itself = False
     #: Who is told what happens to it, and by which signal (kernel/sigio.py).
     sigio: Sigio | None = None
-    #: The RWF_* that it takes.
-    rwf = RWF_SUPPORTED
+    #: The RWF_* that its reads and its writes take: only RWF_HIPRI where Linux's has no read_iter or write_iter (which
+    #: are called piece by piece); None where there is no such operation at all.
+    rwf_read: int | None = RWF_SUPPORTED
+    rwf_write: int | None = RWF_SUPPORTED
+    #: Whether a write that ends in EPIPE is told by SIGPIPE, too.
+    sigpipe = True
     #: Whether it takes O_DIRECT (FMODE_CAN_ODIRECT).
     can_direct = False
     #: The credentials that it was opened with, once they are not its user's any more (struct file, f_cred).
@@ -167,14 +171,18 @@ class File:
         """Drop one reference."""
         self.references -= 1
         if self.references == 0:
-            if self.on_release:
-                for callback in tuple(self.on_release.values()):
-                    callback()
-            if self.inode is not None and self.inode.locks is not None:
-                self.inode.locks.forget(self)
-            if watched:
-                closed(self)
-            self.release()
+            self.dispose()
+
+    def dispose(self) -> None:
+        """What follows when the last reference was dropped."""
+        if self.on_release:
+            for callback in tuple(self.on_release.values()):
+                callback()
+        if self.inode is not None and self.inode.locks is not None:
+            self.inode.locks.forget(self)
+        if watched:
+            closed(self)
+        self.release()
 
     def on_close(self, table: FileTable) -> None:
         """A descriptor of ``table`` was closed: its record locks on the file go (man 2 fcntl)."""

@@ -39,7 +39,7 @@ class RegularFile(File):
     """A regular file: a position over the inode's bytes."""
 
     inode: Inode
-    rwf = RWF_SUPPORTED & ~RWF_NOWAIT
+    rwf_read = rwf_write = RWF_SUPPORTED & ~RWF_NOWAIT
     can_direct = True
 
     def __init__(self, inode: Inode, flags: int, location: Location | None) -> None:
@@ -144,7 +144,8 @@ class DirectoryFile(File):
 
     inode: Inode
     location: Location
-    rwf = RWF_HIPRI
+    rwf_read = RWF_HIPRI
+    rwf_write = None
 
     def __init__(self, inode: Inode, flags: int, location: Location) -> None:
         super().__init__(flags, inode=inode, location=location)

@@ -41,22 +41,26 @@ _TICK = NSEC_PER_SEC // USER_HZ
 
 
 class Text(NamedTuple):
-    """A file: permission bits, what it says, and what writing to it does. Files of the system ignore the process."""
+    """A file: permission bits, what it says, and what writing to it does. Files of the system ignore the process.
+    ``iterates``: whether Linux's takes the flags of preadv2(2), as most of the system's do and few of a process's."""
 
     mode: int
     read: Callable[..., bytes]
     write: Callable[..., None] | None = None
+    iterates: bool = False
 
 
 #: The text files of /proc/PID and /proc/PID/task/TID, in the order in which they are listed.
 ENTRIES: dict[bytes, Text] = {}
 
 
-def entry(name: str, mode: int = 0o444, write: Write | None = None) -> Callable[[Read], Read]:
+def entry(
+    name: str, mode: int = 0o444, write: Write | None = None, *, iterates: bool = False
+) -> Callable[[Read], Read]:
     """Declare what the file ``name`` says."""
 
     def declare(read: Read) -> Read:
-        ENTRIES[name.encode()] = Text(mode, read, write)
+        ENTRIES[name.encode()] = Text(mode, read, write, iterates)
         return read
 
     return declare
@@ -322,7 +326,7 @@ def _escape(text: bytes) -> bytes:
     return text
 
 
-@entry("mounts")
+@entry("mounts", iterates=True)
 def _mounts(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     return b"".join(
         b"%s %s %s %s 0 0\n" % (_escape(m.filesystem.source.encode()), path, m.filesystem.name.encode(), options)
@@ -330,7 +334,7 @@ def _mounts(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     )
 
 
-@entry("mountinfo")
+@entry("mountinfo", iterates=True)
 def _mountinfo(kernel: Kernel, process: Process, task: Task | None) -> bytes:
     lines = []
     for mount, path, options in _mounts_of(kernel, process):

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 def said(text: bytes) -> Text:
     """A file that always says the same."""
-    return Text(0o444, lambda kernel, process, task: text)
+    return Text(0o444, lambda kernel, process, task: text, iterates=True)
 
 
 def computed(read: Callable[[Kernel], bytes], mode: int = 0o444) -> Text:
-    return Text(mode, lambda kernel, process, task: read(kernel))
+    return Text(mode, lambda kernel, process, task: read(kernel), iterates=True)
 
 
 def _cpuinfo(kernel: Kernel) -> bytes:
@@ -130,7 +130,7 @@ def _vmstat(kernel: Kernel) -> bytes:
 
 
 #: /proc/PID/net: the same for all. There is the loop-back device, which nobody can use (socket(2) knows AF_UNIX only).
-NETWORK: dict[bytes, object] = {
+NETWORK: dict[bytes, Text] = {
     b"dev": said(
         b"Inter-|   Receive                                                |  Transmit\n"
         b" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls "
@@ -228,7 +228,7 @@ SYSTEM: dict[bytes, object] = {
             b"cap_last_cap": said(b"40\n"),
             b"core_pattern": said(b"core\n"),
             b"domainname": computed(lambda kernel: kernel.domainname + b"\n"),
-            b"hostname": Text(0o644, lambda kernel, process, task: kernel.hostname + b"\n", _set_hostname),
+            b"hostname": computed(lambda kernel: kernel.hostname + b"\n", 0o644)._replace(write=_set_hostname),
             b"msgmax": said(b"%d\n" % ipc.MSGMAX),
             b"msgmnb": said(b"%d\n" % ipc.MSGMNB),
             b"msgmni": said(b"%d\n" % ipc.MSGMNI),

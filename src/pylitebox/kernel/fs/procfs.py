@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pylitebox.abi import errno as E
-from pylitebox.abi.fcntl import SEEK_CUR, SEEK_SET
+from pylitebox.abi.fcntl import RWF_HIPRI, RWF_NOWAIT, RWF_SUPPORTED, SEEK_CUR, SEEK_SET
 from pylitebox.abi.stat import PROC_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFREG, dtype
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs import proc_usage  # noqa: F401 - its entries
@@ -81,7 +81,7 @@ class ProcFs(TextFs):
     def net(self) -> dict[bytes, Inode]:
         """What is in /proc/PID/net: the same for all."""
         if self._net is None:
-            self._net = self.fixed(NETWORK)
+            self._net = self.fixed({name: text._replace(iterates=False) for name, text in NETWORK.items()})
         return self._net
 
 
@@ -127,6 +127,7 @@ class _TextFile(File):
     def __init__(self, inode: _TextInode, flags: int, location: Location) -> None:
         super().__init__(flags, inode=inode, location=location)
         self._content: bytes | None = None
+        self.rwf_read = self.rwf_write = RWF_SUPPORTED & ~RWF_NOWAIT if inode.text.iterates else RWF_HIPRI
 
     def read(self, size: int) -> bytes:
         data = self.pread(size, self.position)

@@ -229,7 +229,8 @@ def resolve_parent(
     resolve_flags: int = 0,
     links: Links | None = None,
 ) -> tuple[Location, bytes, bool]:
-    """(directory, last name, whether a slash follows it). The name may be ``.``, ``..``, or ``/`` for the root."""
+    """(directory, last name, whether a slash follows it). The name may be ``.``, ``..``, or ``/`` for the root. EACCES
+    unless the directory may be searched, before anything is said of the name (link_path_walk)."""
     if not path:
         raise KernelError(E.ENOENT)
     if len(path) >= PATH_MAX:
@@ -238,19 +239,21 @@ def resolve_parent(
     stem = path.rstrip(b"/") if slash else path
     cut = stem.rfind(b"/") + 1
     name = stem[cut:]
-    if cut:
-        return resolve(who, stem[:cut], at=at, resolve_flags=resolve_flags, links=links), name, slash
     if not stem:
         return resolve(who, b"/", at=at, resolve_flags=resolve_flags), b"/", slash
-    start = at or who.fs.cwd
-    if start.inode.mode & S_IFMT != S_IFDIR:
-        raise KernelError(E.ENOTDIR)
+    if cut:
+        start = resolve(who, stem[:cut], at=at, resolve_flags=resolve_flags, links=links)
+    else:
+        start = at or who.fs.cwd
+        if start.inode.mode & S_IFMT != S_IFDIR:
+            raise KernelError(E.ENOTDIR)
+    allowed(who, start.inode, MAY_EXEC)
     return start, name, slash
 
 
 def last(who: Who, directory: Location, name: bytes) -> Dentry | None:
-    """What ``name`` is in ``directory`` (neither mounts nor links are followed), or None; EACCES, ENAMETOOLONG."""
-    allowed(who, directory.inode, MAY_EXEC)
+    """What ``name`` is in ``directory`` of :func:`resolve_parent` (neither mounts nor links are followed), or None;
+    ENAMETOOLONG."""
     child = directory.dentry.children.get(name)
     if child is not None and (not child.expires or child.expires >= who.kernel.now()):
         return child if child.inode is not None else None

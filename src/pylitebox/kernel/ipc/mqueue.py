@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import mqueue as mq
 from pylitebox.abi import signal as sg
-from pylitebox.abi.fcntl import O_ACCMODE, O_CREAT, O_EXCL, O_NONBLOCK
+from pylitebox.abi.fcntl import O_ACCMODE, O_CREAT, O_EXCL, O_NONBLOCK, RWF_HIPRI
 from pylitebox.abi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_MSGQUEUE
 from pylitebox.abi.stat import S_IFREG
@@ -386,6 +386,8 @@ class MqueueFile(File):
 
     inode: MqueueInode
     can_poll = True
+    rwf_read = RWF_HIPRI
+    rwf_write = None
 
     def __init__(self, inode: MqueueInode, flags: int, location: Location | None, name: bytes = b"") -> None:
         super().__init__(flags, inode=inode, location=location)

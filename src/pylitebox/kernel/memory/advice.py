@@ -15,7 +15,7 @@ from pylitebox.abi.mman import PROT_READ, PROT_WRITE
 from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_MEMLOCK
 from pylitebox.kernel.credentials import CAP_IPC_LOCK
 from pylitebox.kernel.errors import KernelError
-from pylitebox.kernel.memory.space import check_may_lock
+from pylitebox.kernel.memory.locked import check_may_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

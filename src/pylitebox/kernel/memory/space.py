@@ -17,6 +17,7 @@ from pylitebox.abi.resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT
 from pylitebox.kernel.credentials import CAP_IPC_LOCK
 from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.memory.areas import ALL, Areas, Region
+from pylitebox.kernel.memory.locked import check_may_lock
 from pylitebox.kernel.platform import Area, Map, Unmap
 
 if TYPE_CHECKING:
@@ -337,9 +338,3 @@ class Space:
         """Its last process has ended, or has another."""
         self.pages.drop()
         self.areas.replace(0, mm.TASK_SIZE)
-
-
-def check_may_lock(task: Task) -> None:
-    """EPERM for who may not lock anything (can_do_mlock)."""
-    if not task.process.rlimits[RLIMIT_MEMLOCK][0] and not task.cred.capable(CAP_IPC_LOCK):
-        raise KernelError(E.EPERM)

@@ -47,7 +47,7 @@ class NetlinkSocket(File):
             self._messages.append(data)
             self.queue.wake()
 
-    def receive(self, size: int, *, peek: bool = False) -> Received:
+    def receive(self, size: int, *, peek: bool = False, wait: bool = False) -> Received:
         if not self._messages:
             raise WouldBlock
         data = self._messages[0] if peek else self._messages.popleft()

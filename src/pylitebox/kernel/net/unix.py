@@ -133,6 +133,7 @@ class UnixSocket(File):
         super().__init__(O_RDWR | (O_NONBLOCK if nonblocking else 0))
         self.kernel = kernel
         self.kind = kind  # SOCK_*
+        self.sigpipe = kind == so.SOCK_STREAM
         self.cred = cred  # of its maker, and at connect, listen
         self.owner = cred[1:]  # whom the inode belongs to
         self.peer_cred: Ucred = (0, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -217,14 +218,14 @@ class UnixSocket(File):
             self.peer = None
             self._purge()
 
-    def accept(self) -> UnixSocket:
-        """EOPNOTSUPP, EINVAL, WouldBlock."""
+    def accept(self, *, wait: bool) -> UnixSocket:
+        """EOPNOTSUPP, EINVAL, WouldBlock. That nobody will come any more is told to those who would ``wait``."""
         if self.datagram:
             raise KernelError(E.EOPNOTSUPP)
         if self.backlog is None:
             raise KernelError(E.EINVAL)
         if not self.waiting:
-            if self.receive_ended:
+            if self.receive_ended and wait:
                 raise KernelError(E.EINVAL)
             raise WouldBlock
         server = self.waiting.popleft()
@@ -268,10 +269,18 @@ class UnixSocket(File):
         self._queue_at(peer, bytes(data[:room]), files or [], cred)
         return min(len(data), room)
 
+    def check_sender(self) -> None:
+        """What a socket of connected packets refuses before it looks at a message at all: ENOTCONN, and once what
+        happened before."""
+        if self.kind == so.SOCK_SEQPACKET:
+            if self.error:
+                self.take_error()
+            if not self.connected:
+                raise KernelError(E.ENOTCONN)
+
     def _send_packet(self, data: bytes, files: list[File], cred: Ucred | None, to: UnixSocket | None) -> int:
         target = to or self.peer
-        if self.kind == so.SOCK_SEQPACKET and not self.connected:
-            raise KernelError(E.ENOTCONN)
+        self.check_sender()
         if len(data) > self.send_buffer - 32:
             raise KernelError(E.EMSGSIZE)
         if self.send_ended:
@@ -309,15 +318,18 @@ class UnixSocket(File):
 
     # -- receiving --------------------------------------------------------------------------------------------
 
-    def receive(self, size: int, *, peek: bool = False) -> Received:
-        """The next bytes or message. The files in it are in flight still: see :meth:`UnixState.drop`."""
+    def receive(self, size: int, *, peek: bool = False, wait: bool) -> Received:
+        """The next bytes or message. The files in it are in flight still: see :meth:`UnixState.drop`. That no datagram
+        will come any more is told to those who would ``wait`` for one."""
         if self.kind != so.SOCK_DGRAM and (self.backlog is not None or not self.connected):
             raise KernelError(E.EINVAL if self.kind == so.SOCK_STREAM else E.ENOTCONN)
+        if self.error and (not self._messages or self.kind != so.SOCK_STREAM):  # on a stream what came is read first
+            self.take_error()
         if not self._messages:
-            if self.error:
-                self.take_error()
-            if self.receive_ended or (self.peer is not None and self.peer.closed and not self.datagram):
-                return Received(b"", [], None, b"", 0)
+            ended = self.receive_ended and (wait or not self.datagram)
+            if ended or (self.peer is not None and self.peer.closed and not self.datagram):
+                nobody = (0, 0, 0) if self.kind == so.SOCK_STREAM else None  # as Linux passes its empty cookie on
+                return Received(b"", [], nobody, b"", 0)
             raise WouldBlock
         if self.kind == so.SOCK_STREAM:
             return self._receive_bytes(size, peek=peek)
@@ -391,7 +403,7 @@ class UnixSocket(File):
     def read(self, size: int) -> bytes:
         if not size:
             return b""  # at once, unlike recv(2) (net/socket.c: "match SYS5 behaviour")
-        received = self.receive(size)
+        received = self.receive(size, wait=not self.nonblocking)
         if received.files:
             self.kernel.unix.drop(received.files)
         return received.data

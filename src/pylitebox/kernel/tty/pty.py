@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pylitebox.abi import errno as E
 from pylitebox.abi import poll as po
 from pylitebox.abi import termios as t
-from pylitebox.abi.fcntl import O_NOCTTY, O_RDWR
+from pylitebox.abi.fcntl import O_NOCTTY, O_RDWR, RWF_NOWAIT, RWF_SUPPORTED
 from pylitebox.abi.signal import SIGTTIN
 from pylitebox.abi.stat import S_IFCHR, S_IFDIR, dtype, makedev
 from pylitebox.abi.time import NSEC_PER_SEC
@@ -49,6 +49,7 @@ class PtyFile(File):
 
     can_poll = True
     waits_itself = True
+    rwf_read = rwf_write = RWF_SUPPORTED & ~RWF_NOWAIT
 
     def __init__(self, tty: Terminal, flags: int, location: Location) -> None:
         super().__init__(flags, inode=location.inode, location=location)

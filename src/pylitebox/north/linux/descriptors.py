@@ -61,11 +61,11 @@ def close_range(task: Task, first: UInt, last: UInt, flags: UInt) -> Result:
         process.files = files = copy
         for sibling in process.tasks.values():
             sibling.files = copy
-    for fd in sorted(fd for fd in files.files if first <= fd <= last):
-        if flags & fc.CLOSE_RANGE_CLOEXEC:
-            files.cloexec.add(fd)
-        else:
-            files.close(fd)
+    fds = sorted(fd for fd in files.files if first <= fd <= last)
+    if flags & fc.CLOSE_RANGE_CLOEXEC:
+        files.cloexec.update(fds)
+    else:
+        files.close_each(fds)
     return 0
 
 

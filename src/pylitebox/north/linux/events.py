@@ -50,7 +50,6 @@ _MAX_EVENTS = 0x7FFFFFFF // po.EPOLL_EVENT_X86_64.size
 _CAP_WAKE_ALARM = 35
 _TIMER_CLOCKS = frozenset((0, 1, 7, 8, 9))
 _ALARM_CLOCKS = frozenset((clocks.CLOCK_REALTIME_ALARM, clocks.CLOCK_BOOTTIME_ALARM))
-_CANCEL_ON_SET = 2
 
 
 def _new(task: Task, file: File, flags: int) -> int:
@@ -178,10 +177,10 @@ def timerfd_create(task: Task, clockid: ClockId, flags: OpenFlags) -> Result:
     return _new(task, TimerFile(task.kernel, clockid, nonblocking=bool(flags & O_NONBLOCK)), flags)
 
 
-@syscall("timerfd_settime", x86_64=286, aarch64=86, support=Partial("TFD_TIMER_CANCEL_ON_SET is ignored"))
+@syscall("timerfd_settime", x86_64=286, aarch64=86, support=Partial("TFD_TIMER_CANCEL_ON_SET: within a second"))
 def timerfd_settime(task: Task, fd: Fd, flags: UInt, new_value: Address, old_value: Address) -> Result:
     interval_s, interval_ns, value_s, value_ns = clocks.ITIMERVAL.unpack(task.memory.read(new_value, 32))
-    if flags & ~(clocks.TFD_TIMER_ABSTIME | _CANCEL_ON_SET):
+    if flags & ~(clocks.TFD_TIMER_ABSTIME | clocks.TFD_TIMER_CANCEL_ON_SET):
         raise KernelError(E.EINVAL)
     for seconds, nanoseconds in ((interval_s, interval_ns), (value_s, value_ns)):
         if seconds < 0 or not 0 <= nanoseconds < clocks.NSEC_PER_SEC:
@@ -190,7 +189,6 @@ def timerfd_settime(task: Task, fd: Fd, flags: UInt, new_value: Address, old_val
     old = timer.set(
         value_s * clocks.NSEC_PER_SEC + value_ns,
         interval_s * clocks.NSEC_PER_SEC + interval_ns,
-        absolute=bool(flags & clocks.TFD_TIMER_ABSTIME),
         flags=flags,
     )
     if old_value:

@@ -86,7 +86,7 @@ def write(task: Task, fd: Fd, buf: Address, count: Size) -> Result:
             raise
     except KernelError as error:
         if error.errno == E.EPIPE:
-            raise_sigpipe(task)
+            raise_sigpipe(task, file)
         raise
     if done == len(data) or (isinstance(file, AnonymousFile) and done):
         return done
@@ -183,13 +183,13 @@ def _refusal(file: File) -> KernelError:
     return KernelError(E.EBADF)
 
 
-def _check_rwf(file: File, flags: int) -> None:
-    """kiocb_set_rw_flags(): reads and writes take the same flags."""
-    if flags & ~RWF_SUPPORTED:
+def _check_rwf(flags: int, taken: int) -> None:
+    """kiocb_set_rw_flags(), and do_loop_readv_writev() for what takes RWF_HIPRI alone."""
+    if flags & ~(RWF_SUPPORTED if taken & RWF_APPEND else taken):
         raise KernelError(E.EOPNOTSUPP)
     if flags & RWF_APPEND and flags & RWF_NOAPPEND:
         raise KernelError(E.EINVAL)
-    if flags & ~file.rwf:
+    if flags & ~taken:
         raise KernelError(E.EOPNOTSUPP)
 
 
@@ -206,10 +206,12 @@ def _read(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags:
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None and file.can_poll:
         file.pread(0, offset)  # ESPIPE
+    if file.rwf_read is None:
+        raise KernelError(E.EINVAL)
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    _check_rwf(file, flags)
+    _check_rwf(flags, file.rwf_read)
     return read_vector(task, file, vector, offset, nonblocking=file.nonblocking or bool(flags & RWF_NOWAIT))
 
 
@@ -219,10 +221,12 @@ def _write(task: Task, fd: int, iov: int, iovcnt: int, offset: int | None, flags
         raise KernelError(E.EBADF) if offset is None else _refusal(file)
     if offset is not None and file.can_poll:
         file.pwrite(b"", offset)  # ESPIPE
+    if file.rwf_write is None:
+        raise KernelError(E.EINVAL)
     vector = segments(task.memory, iov, iovcnt)
     if not vector:
         return 0
-    _check_rwf(file, flags)
+    _check_rwf(flags, file.rwf_write)
     end = None
     if flags & RWF_APPEND and not file.flags & O_APPEND and not file.can_poll:
         end = file.stat().size
@@ -363,7 +367,7 @@ def _write_piece(
             continue
         except KernelError as error:
             if error.errno == E.EPIPE:
-                raise_sigpipe(task)
+                raise_sigpipe(task, file)
             if begun:
                 return len(rest)
             raise
@@ -373,9 +377,10 @@ def _write_piece(
     return len(rest)
 
 
-def raise_sigpipe(task: Task) -> None:
+def raise_sigpipe(task: Task, file: File) -> None:
     """What goes with EPIPE (man 7 pipe)."""
-    post_task(task, SigInfo(SIGPIPE, SI_USER, pid=task.process.pid, uid=task.cred.uid))
+    if file.sigpipe:
+        post_task(task, SigInfo(SIGPIPE, SI_USER, pid=task.process.pid, uid=task.cred.uid))
 
 
 def _stored(task: Task, file: File, buf: int, data: bytes) -> int:

@@ -23,7 +23,7 @@ from pylitebox.north.linux.waiting import pack_rusage
 _TICK = NSEC_PER_SEC // USER_HZ
 _TMS = struct.Struct("<4q")
 _GAP = (
-    "RLIMIT_RSS, MEMLOCK, RTTIME, LOCKS are kept, not enforced; RLIMIT_AS and DATA bound the heap and other mappings "
+    "RLIMIT_RSS, RTTIME, LOCKS are kept, not enforced; RLIMIT_AS and DATA bound the heap and other mappings "
     "each, those of another process from its next exec on; RLIMIT_STACK at exec only; RLIMIT_CORE: there are no core "
     "files"
 )

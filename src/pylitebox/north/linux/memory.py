@@ -3,7 +3,7 @@
 The handlers here are for platforms that delegate memory (native), which run mmap of anonymous memory, munmap, mprotect,
 mremap and madvise without asking us. A file is mapped by the platform too (``DelegatedThread.change_memory``); what is
 decided here is whether it may be. Where the kernel manages memory, managed.py has the handlers.
-RLIMIT_AS and RLIMIT_DATA are the host's business there (limits.py). Missing: RLIMIT_MEMLOCK where memory is delegated.
+RLIMIT_AS and RLIMIT_DATA are the host's business there (limits.py), RLIMIT_MEMLOCK is ours (kernel/memory/locked.py).
 """
 
 from pylitebox.abi import errno as E
@@ -12,7 +12,7 @@ from pylitebox.kernel.errors import KernelError
 from pylitebox.kernel.fs.file import File
 from pylitebox.kernel.fs.vfs import MS_NOEXEC
 from pylitebox.kernel.memfd import MemfdFile
-from pylitebox.kernel.memory import areas_of, delegated
+from pylitebox.kernel.memory import areas_of, delegated, locked
 from pylitebox.kernel.platform import Map
 from pylitebox.kernel.task import Task
 from pylitebox.kernel.wait import Blocking, Result
@@ -210,12 +210,12 @@ def _mincore(task: Task, vector: int, pages: int) -> Blocking:
     return 0
 
 
-_UNLOCKED = Partial("checked, but nothing is pinned")
+_UNLOCKED = Partial("checked and counted, but nothing is pinned; RLIMIT_MEMLOCK does not see MAP_LOCKED and MCL_FUTURE")
 
 
 @syscall("mlock", x86_64=149, aarch64=228, support=_UNLOCKED)
 def mlock(task: Task, address: Address, length: Size) -> Result:
-    _check_mapped(task, *pages(address, length, E.EINVAL))
+    locked.mlock(task, *pages(address, length, E.EINVAL))
     return 0
 
 
@@ -228,16 +228,19 @@ def mlock2(task: Task, address: Address, length: Size, flags: Int) -> Result:
 
 @syscall("munlock", x86_64=150, aarch64=229, support=_UNLOCKED)
 def munlock(task: Task, address: Address, length: Size) -> Result:
-    return mlock(task, address, length)
+    locked.munlock(task, *pages(address, length, E.EINVAL))
+    return 0
 
 
 @syscall("mlockall", x86_64=151, aarch64=230, support=_UNLOCKED)
 def mlockall(task: Task, flags: Int) -> Result:
-    if not flags or flags & ~7 or flags == 4:
+    if not flags or flags & ~(mm.MCL_CURRENT | mm.MCL_FUTURE | mm.MCL_ONFAULT) or flags == mm.MCL_ONFAULT:
         raise KernelError(E.EINVAL)
+    locked.mlock_all(task, current=bool(flags & mm.MCL_CURRENT))
     return 0
 
 
 @syscall("munlockall", x86_64=152, aarch64=231, support=_UNLOCKED)
 def munlockall(task: Task) -> Result:
+    task.process.layout.locked = []
     return 0

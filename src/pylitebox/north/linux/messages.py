@@ -96,7 +96,7 @@ def write_address(task: Task, raw: bytes, address: int, size_address: int) -> No
 
 
 def read_control(task: Task, header: Header) -> tuple[list[File], Ucred | None]:
-    """The files and credentials that a message is to bring; EINVAL, EBADF, EPERM, ENOBUFS."""
+    """The files and credentials that a message is to bring; EINVAL, EBADF, EPERM, ESRCH, ENOBUFS."""
     size = header.control_size
     if not header.control or not size:
         return [], None
@@ -143,6 +143,8 @@ def _credentials(task: Task, data: bytes) -> Ucred:
     own_gid = gid in (cred.gid, cred.egid, cred.sgid) or cred.effective >> 6 & 1  # CAP_SETGID
     if not own_pid or not own_uid or not own_gid:
         raise KernelError(E.EPERM)
+    if pid not in task.kernel.processes and pid not in task.kernel.tasks:
+        raise KernelError(E.ESRCH)
     return pid, uid, gid
 
 

@@ -35,6 +35,9 @@ def mq_open(task: Task, name: Path, flags: OpenFlags, mode: Mode, attributes: Ad
     limits = None
     if attributes:
         _, *limits, _ = mq.MQ_ATTR.unpack(task.memory.read(attributes, mq.MQ_ATTR.size))
+    if not name:
+        raise KernelError(E.ENOENT)
+    task.files.free()  # EMFILE
     file = task.kernel.ipc.mqueues.open(task, name, flags, mode, tuple(limits) if limits else None)
     try:
         return task.files.install(file, cloexec=True)

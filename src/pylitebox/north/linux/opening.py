@@ -75,6 +75,8 @@ def openat2(task: Task, dirfd: DirFd, path: Path, how: Address, size: Size) -> R
 
 def _open(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> Result:
     ops.check_flags(flags)
+    if not path:
+        raise KernelError(E.ENOENT)
     task.files.free()  # EMFILE
     at = None
     if dirfd != fc.AT_FDCWD:

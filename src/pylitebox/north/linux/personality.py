@@ -270,7 +270,7 @@ class Personality:
         child = parent.process.children.get(tid) or self.kernel.processes.get(tid)
         if child is None or not child.vforked:
             return tid
-        return self._start(parent, life.wait_vfork(child))
+        return self._start(parent, life.wait_vfork(parent, child))
 
     def lost(self, task: Task, error: Exception | None = None) -> None:
         if error is not None:

@@ -221,10 +221,11 @@ def accept4(task: Task, fd: Fd, addr: Address, addrlen: Address, flags: UInt) ->
     opened(task, fd)  # EBADF comes first
     if flags & ~(so.SOCK_CLOEXEC | so.SOCK_NONBLOCK):
         raise KernelError(E.EINVAL)
+    task.files.free()  # EMFILE
     file = _socket(task, fd)
 
     def attempt() -> int:
-        server = file.accept()
+        server = file.accept(wait=not file.nonblocking)
         server.flags |= flags & so.SOCK_NONBLOCK
         server.owner = _owner(task)
         try:
@@ -401,6 +402,7 @@ def _gather(task: Task, vector: list[Segment], skip: int, *, stream: bool) -> by
 def sendto(task: Task, fd: Fd, buf: Address, size: Size, flags: MsgFlags, addr: Address, addrlen: UInt) -> Result:
     file = _socket(task, fd)
     name = ms.read_address(task, addr, addrlen) if addr else None
+    file.check_sender()
     return _send(task, file, segment(buf, size) if size else [], flags, name, [], None)
 
 
@@ -409,6 +411,7 @@ def sendmsg(task: Task, fd: Fd, msg: Address, flags: MsgFlags) -> Result:
     file = _socket(task, fd)
     header = ms.Header(task, msg)
     name = ms.read_address(task, header.name, header.name_size) if header.name and header.name_size else None
+    file.check_sender()
     files, cred = ms.read_control(task, header)
     return _send(task, file, header.vector, flags, name, files, cred)
 
@@ -436,12 +439,13 @@ def _receive(
     peek = bool(flags & so.MSG_PEEK)
     stream = file.kind == so.SOCK_STREAM
     done = 0
+    nonblocking = file.nonblocking or bool(flags & so.MSG_DONTWAIT)
     all_of_it = bool(flags & so.MSG_WAITALL) and stream and not peek  # but not beyond bytes that carry descriptors
 
     def attempt() -> int:
         nonlocal done
         while True:
-            received = file.receive(min(want - done, CHUNK) if stream else want, peek=peek)
+            received = file.receive(min(want - done, CHUNK) if stream else want, peek=peek, wait=not nonblocking)
             carried = bool(received.files)
             try:
                 if received.data:
@@ -459,7 +463,6 @@ def _receive(
             if not all_of_it or carried or not received.data or done == want:
                 return done
 
-    nonblocking = file.nonblocking or bool(flags & so.MSG_DONTWAIT)
     timeout = file.timeouts.get(so.SO_RCVTIMEO, 0)
     try:
         return attempt()
@@ -506,8 +509,6 @@ def recvmsg(task: Task, fd: Fd, msg: Address, flags: MsgFlags) -> Result:
     def report(received: Received, out: int) -> None:
         used, cut = ms.write_control(task, header, file, received, cloexec=bool(flags & so.MSG_CMSG_CLOEXEC))
         source = ms.pack_address(received.source) if received.source else b""
-        if file.kind == so.SOCK_SEQPACKET and received.cred is not None:
-            out |= so.MSG_EOR
         header.store(task, source, used, out | cut | flags & so.MSG_CMSG_CLOEXEC)
 
     return _receive(task, file, header.vector, flags, report)

@@ -90,7 +90,7 @@ def _copy(
             continue
         except KernelError as error:
             if error.errno == E.EPIPE and waiting is sink:
-                raise_sigpipe(task)
+                raise_sigpipe(task, sink)
             if done:
                 break
             raise
@@ -156,7 +156,7 @@ def _wait_for_space(task: Task, sink: PipeFile) -> Generator[Wait, bool, None]:
     """A pipe must be able to take something even if there is nothing to send (fs/splice.c)."""
     while True:
         if not sink.pipe.readers:
-            raise_sigpipe(task)
+            raise_sigpipe(task, sink)
             raise KernelError(E.EPIPE)
         if not sink.pipe.full:
             return
@@ -282,7 +282,7 @@ def _write(task: Task, sink: File, side: _Side, data: bytes) -> int:
         return sink.pwrite(data, side.offset) if side.seekable else sink.write(data)
     except KernelError as error:
         if error.errno == E.EPIPE:
-            raise_sigpipe(task)
+            raise_sigpipe(task, sink)
         raise
 
 
