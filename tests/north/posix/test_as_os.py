@@ -736,11 +736,13 @@ def test_parameters_are_called_as_those_of_os() -> None:
         got = dict(inspect.signature(ours).parameters)
         got.pop("self", None)
         compared += 1
-        assert list(got) == list(expected), name
-        for parameter, want in expected.items():
-            assert got[parameter].kind == want.kind, (name, parameter)
+        assert len(got) == len(expected), name
+        for have, want in zip(got.values(), expected.values(), strict=True):
+            assert have.kind == want.kind, (name, have)
+            # names that nobody can use differ between versions of Python
+            assert have.name == want.name or want.kind == inspect.Parameter.POSITIONAL_ONLY, (name, have)
             if isinstance(want.default, int | str | bool):
-                assert got[parameter].default == want.default, (name, parameter)
+                assert have.default == want.default, (name, have)
     assert compared > 80
 
 
