@@ -24,7 +24,7 @@ _INTRODUCTION = {
     "fails with EPERM; calls that none of our code makes kill it.",
     "supervisor emulator": "Added for a sandbox of the emulator platform, whose guests run inside the supervisor; "
     "`ioctl` and what only processes of the host as guests need (`pidfd_open`, `process_vm_writev`, `tgkill`, `wait4` "
-    "and their like) fails with EPERM.",
+    "and their like) fail with EPERM.",
     "supervisor kvm": "For a sandbox of the kvm platform, whose guests run in a virtual machine that the supervisor "
     "made before its filter: `ioctl` here takes the place of the one above, and what only processes of the host as "
     "guests need (`pidfd_open`, `process_vm_writev`, `tgkill`, `wait4` and their like) fails with EPERM.",
