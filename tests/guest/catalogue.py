@@ -102,7 +102,17 @@ TIMEOUTS = {
 
 
 #: What a platform cannot do: name -> platform -> why.
-FAILS: dict[str, dict[str, str]] = {}
+_NO_VDSO = "there is no vDSO for ldd to show: the time is a call"
+_DEOPTIMIZED = "V8's optimised code crashes now and then on the emulated CPU; why is not known"
+FAILS: dict[str, dict[str, str]] = {
+    "tools ldd": {"kvm": _NO_VDSO, "emulator": _NO_VDSO},
+    "python3 signals-and-threads": {
+        "kvm": "a nested hypervisor may say #UD of an access to a non-canonical address by an AVX instruction: SIGILL"
+    },
+    "node streams": {"emulator": _DEOPTIMIZED},
+}
+#: Those that happen to work here and there: (name, platform).
+SOMETIMES = {("python3 signals-and-threads", "kvm"), ("node streams", "emulator")}
 
 
 def _complete(name: str, program: Program) -> Program:
