@@ -78,9 +78,11 @@ def forked(run: Callable[[], Any]) -> Any:
     return json.loads(text)
 
 
-def open_fds() -> set[int]:
-    """The descriptors of this process, without the one by which they are listed."""
-    gc.collect()  # what earlier tests dropped
+def open_fds(*, collect: bool = True) -> set[int]:
+    """The descriptors of this process, without the one by which they are listed; ``collect``: not those either that
+    earlier tests dropped."""
+    if collect:
+        gc.collect()
     found = set()
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else range(1024):
         try:

@@ -94,15 +94,16 @@ Scenario = Callable[[Any, Recorder], None]
 
 
 @contextmanager
-def host(directory: Path) -> Iterator[HostOs]:
-    before, umask, cwd = open_fds(), os.umask(0o022), Path.cwd()
+def host(directory: Path, *, collect: bool = True) -> Iterator[HostOs]:
+    """``collect``: what was dropped before is closed first, which takes long where thousands of these follow."""
+    before, umask, cwd = open_fds(collect=collect), os.umask(0o022), Path.cwd()
     os.chdir(directory)
     try:
         yield HostOs()
     finally:
         os.chdir(cwd)
         os.umask(umask)
-        for fd in open_fds() - before:
+        for fd in open_fds(collect=collect) - before:
             os.close(fd)
 
 
