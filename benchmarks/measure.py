@@ -53,6 +53,7 @@ class Measurement:
 
 MEASUREMENTS = [
     Measurement("getppid", ("getppid", "20000"), goals=(Goal(us=5),)),
+    Measurement("getpgrp", ("getpgrp", "20000")),
     Measurement("stat", ("stat", "10000")),
     Measurement("open+close", ("open+close", "5000")),
     Measurement("pipe ping-pong", ("pipe", "3000")),

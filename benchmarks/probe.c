@@ -57,6 +57,7 @@ static void ping_pong(long n) {
 static char **program;
 
 static void call(void) { syscall(SYS_getppid); }
+static void asked(void) { syscall(SYS_getpgrp); }
 
 static void stat_file(void) {
     struct stat st;
@@ -136,7 +137,8 @@ static const struct {
     const char *name;
     void (*once)(void);
 } table[] = {
-    {"getppid", call},    {"stat", stat_file}, {"open+close", open_and_close}, {"fork", fork_and_wait},
+    {"getppid", call},    {"getpgrp", asked},
+    {"stat", stat_file}, {"open+close", open_and_close}, {"fork", fork_and_wait},
     {"spawn", spawn},     {"fault", fault},    {"integer", integer},           {"float", floating},
     {"memory", memory},
 };

@@ -75,7 +75,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "what", ["getppid", "stat", "open+close", "pipe", "fork", "spawn", "fault", "integer", "float", "memory"]
+    "what", ["getppid", "getpgrp", "stat", "open+close", "pipe", "fork", "spawn", "fault", "integer", "float", "memory"]
 )
 def test_the_probe_measures_itself(probe: Path, what: str) -> None:
     more = ["/bin/true"] if what == "spawn" else []
