@@ -262,7 +262,7 @@ class Driver:
         parent.state = "parked"
         return None
 
-    def lost(self, task: Task) -> None:
+    def lost(self, task: Task, error: Exception | None = None) -> None:
         self._expect(self._inside, f"lost of {task} came from outside of poll")
         self._expect(task.state != "ended", f"{task} was lost after its end")
         self.lost_tasks.append(task)

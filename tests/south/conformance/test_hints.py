@@ -6,15 +6,19 @@ Each test holds on a platform that answers nothing: the suite's kernel answers t
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pylitebox.abi import errno as E
+from pylitebox.kernel.platform import Ids
 from tests.south.conformance import assembler as a
 from tests.south.conformance.assembler import Code
 from tests.south.conformance.driver import BREAK, BREAK_SIZE, CODE, DATA, RAX, Driver, Task
 from tests.south.conformance.test_clone import branch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BLOCK, _UNBLOCK, _SETMASK = 0, 1, 2
 USR1, USR2 = 1 << 9, 1 << 11
@@ -225,3 +229,42 @@ def test_a_thread_that_waits_on_a_futex_is_ended(driver: Driver) -> None:
     driver.kill(task)
     driver.idle()
     assert driver.said == []
+
+
+# -- ids --------------------------------------------------------------------------------------------------------------
+
+#: gettid, getpid, getppid, getuid, geteuid, getgid, getegid: in the order of Ids.
+_IDS = (186, 39, 110, 102, 107, 104, 108)
+
+
+def says_ids(code: Code) -> Code:
+    for word_said, number in enumerate(_IDS):
+        code.call(number).say(word_said)
+    return code
+
+
+@pytest.mark.parametrize("number", [a.FORK, a.VFORK])
+def test_ids_are_what_was_told_and_a_childs_its_own(driver: Driver, number: int) -> None:
+    told = Ids(900, 900, 800, 1, 2, 3, 4)
+    asked: dict[int, Ids] = {}
+
+    def tell(task: Task, *args: int) -> int:
+        asked[task.tid] = told
+        task.thread.ids_changed(told)
+        return 0
+
+    def answer(index: int) -> Callable[..., int]:
+        def handler(task: Task, *args: int) -> int:
+            return asked.get(task.tid, told._replace(tid=task.tid, pid=task.tid, ppid=told.pid))[index]
+
+        return handler
+
+    driver.on[1000] = tell
+    driver.on.update({number: answer(index) for index, number in enumerate(_IDS)})
+    code = branch(says_ids(Code().call(1000)), number)
+    says_ids(code).exit()
+    parent = driver.spawn(says_ids(code.label("child")).exit())
+    driver.run_to_end()
+    (child,) = driver.begun
+    assert [value for _, value in driver.words(child.tid)] == [child.tid, child.tid, 900, 1, 2, 3, 4]
+    assert [value for _, value in driver.words(parent.tid)] == [*told, *told]
