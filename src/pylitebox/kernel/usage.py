@@ -63,14 +63,16 @@ class Sizes:
     else at their end. A run that takes no longer than twice the time of one that was looked at has touched no more."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[object, bool], tuple[int, int, int]] = {}  # CPU time, resident bytes, good until
+        self._seen: dict[tuple[int, int, bool], tuple[int, int, int]] = {}  # CPU time, resident bytes, good until
 
     def used_until_exit(self, process: Process) -> Usage:
         """As :func:`used`, of a process that ends."""
         thread, exe = _thread(process), process.exe
         if thread is None or exe is None:
             return used(process)
-        spent, key, now = thread.cpu_time(), (exe.dentry, not process.exec_count), process.kernel.now()
+        # by numbers: a program that is gone must not be held
+        key = id(exe.mount), exe.inode.ino, not process.exec_count
+        spent, now = thread.cpu_time(), process.kernel.now()
         if spent < TICK_NS:
             seen = self._seen.get(key)
             if seen is not None and spent <= 2 * seen[0] and now < seen[2]:
