@@ -166,7 +166,7 @@ GUARDED = {
     "sandbox/streams.py": {"ioctl"},
     "south/emulator/platform.py": {"clock_gettime_ns"},
     "south/paging/physical.py": {"MAP_ANONYMOUS"},
-    "south/watching.py": {"epoll"},
+    "south/watching.py": {"POLLIN", "epoll", "poll"},
     "supervisor/protocol.py": {"AF_UNIX", "MSG_CMSG_CLOEXEC", "POLLIN", "SCM_RIGHTS", "recvmsg", "sendmsg"},
     "supervisor/streaming.py": {"SCM_RIGHTS", "recvmsg", "sendmsg"},
 }

@@ -257,7 +257,8 @@ class MockThread:
             self.memory.protect(address, size, prot)
         else:
             assert self.task is not None
-            space.protect(self.task, address, address + page_up(size), prot)
+            for _ in space.protect(self.task, address, address + page_up(size), prot):
+                pass
 
     def _areas(self) -> Space | None:
         return self.task.process.layout.space if self.task is not None else None
