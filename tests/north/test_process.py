@@ -283,6 +283,16 @@ def test_who_may_answer_for_ids_is_told_of_changes(bench: Bench, guest: Guest) -
     assert grandchild.thread.ids == (pid, pid, told.ppid, 1, 2, 5, 6)
 
 
+@pytest.mark.parametrize(("user", "told"), [(0, True), (1000, False)])
+def test_a_parents_death_is_told_by_who_may_kill(bench: Bench, guest: Guest, user: int, told: bool) -> None:
+    parent = child_of(guest)
+    child = child_of(parent)
+    assert child("prctl", 1, sg.SIGUSR1, 0, 0, 0) == 0
+    assert parent("setresuid", user, user, user) == 0
+    parent("exit_group", 0)
+    assert (child.task.process.state != "running") == told
+
+
 def test_vfork_parent_waits_for_the_end(bench: Bench, guest: Guest) -> None:
     tid = guest("vfork")
     assert tid is not None

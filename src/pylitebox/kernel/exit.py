@@ -16,7 +16,7 @@ from pylitebox.kernel.futex import wake
 from pylitebox.kernel.groups import group_members, orphaned_group
 from pylitebox.kernel.platform import NO_MEMORY
 from pylitebox.kernel.robust import exit_robust_list
-from pylitebox.kernel.signals import SigInfo, child_info, post_process, retarget
+from pylitebox.kernel.signals import SigInfo, check_kill, child_info, post_process, retarget
 from pylitebox.kernel.stops import release
 from pylitebox.kernel.usage import plus
 
@@ -111,7 +111,7 @@ def exit_process(process: Process, status: int, *, caller: Task | None = None) -
     if was_stopped:
         process.waited_stop = True
     process.continued = False
-    _orphan_children(process)
+    _orphan_children(process, caller or next(iter(tasks), None))
     if process.tty is not None or process.tty_old_group:
         leave_terminal(process)
     _notify_end(process)
@@ -154,7 +154,7 @@ def _reaper(process: Process) -> Process:
     return init
 
 
-def _orphan_children(process: Process) -> None:
+def _orphan_children(process: Process, last: Task | None) -> None:
     """exit_notify(): give the children away before anything is posted, which may end some of them."""
     children = list(process.children.values())
     process.children.clear()
@@ -169,11 +169,20 @@ def _orphan_children(process: Process) -> None:
     for child in children:
         if child.state == "zombie":
             _notify_end(child)
-        elif child.pdeathsig:
+        elif child.pdeathsig and last is not None and _may_kill(last, child, child.pdeathsig):
             post_process(child, SigInfo(child.pdeathsig, sg.SI_USER, process.pid, process.last_uid))
         _orphan_group(child, process)
     if process.parent is not None:
         _orphan_group(process, process.parent, process)
+
+
+def _may_kill(sender: Task, target: Process, signo: int) -> bool:
+    """PR_SET_PDEATHSIG's signal is the dying parent's: it needs the right to send it (group_send_sig_info)."""
+    try:
+        check_kill(sender, target, signo)
+    except KernelError:
+        return False
+    return True
 
 
 def _orphan_group(process: Process, parent: Process, ending: Process | None = None) -> None:
