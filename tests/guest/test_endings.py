@@ -41,6 +41,38 @@ def finish(process: subprocess.Popen[bytes]) -> int:
         process.communicate()
 
 
+MAPS = """
+import mmap, os
+names = [f"/usr/share/common-licenses/{name}" for name in ("GPL-3", "Apache-2.0", "GPL-2", "LGPL-2.1")]
+texts = [open(name, "rb").read(64) for name in names]
+print("started", flush=True)
+for number in range(1500):
+    fd = os.open(names[number % 4], os.O_RDONLY)
+    with mmap.mmap(fd, 4096, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as mapped:
+        assert mapped[:64] == texts[number % 4]
+    os.close(fd)
+print("mapped")
+"""
+
+
+def test_a_supervisor_that_is_stopped_again_and_again(runner: Runner) -> None:
+    """As a debugger, a freezer or job control do: no call of the guest is lost or answered wrongly."""
+    process = runner.start(["/usr/bin/python3", "-c", MAPS], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"started\n"
+    supervisor = descendants(process.pid)[0]
+    deadline = time.monotonic() + 60
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            os.kill(supervisor, signal.SIGSTOP)
+            os.kill(supervisor, signal.SIGCONT)
+            time.sleep(0.0003)  # it must come forward, too
+    except ProcessLookupError:
+        pass  # it has ended
+    assert process.stdout.read() == b"mapped\n"
+    assert finish(process) == 0
+
+
 @pytest.mark.timeout(300)
 def test_sigkill_of_the_client(runner: Runner) -> None:
     for number in range(TIMES):

@@ -45,6 +45,18 @@ static inline int status_of(pid_t pid) {
     return status;
 }
 
+// The state that /proc/PID/stat says; 0 if there is none.
+static inline char state_of(pid_t pid) {
+    char path[32], text[128];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int file = open(path, O_RDONLY);
+    ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    char *end = strrchr(text, ')');
+    return end ? end[2] : 0;
+}
+
 static inline void nap(long ms) {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
     while (nanosleep(&t, &t) && errno == EINTR) {}

@@ -332,14 +332,8 @@ static const struct {
 // -- one of them, met in one way -------------------------------------------------------------------------------------
 
 static int sleeps(pid_t pid) {
-    char path[32], text[128];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int file = open(path, O_RDONLY);
-    ssize_t size = read(file, text, sizeof text - 1);
-    close(file);
-    text[size > 0 ? size : 0] = 0;
-    char *end = strrchr(text, ')');
-    return end && (end[2] == 'S' || end[2] == 'D');
+    char state = state_of(pid);
+    return state == 'S' || state == 'D';
 }
 
 static void until_asleep(pid_t pid) { // or done, or as good as it gets

@@ -16,17 +16,6 @@ static void *stand(void *unused) {
     return NULL;
 }
 
-static char state_of(pid_t pid) {
-    char path[32], text[128];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int file = open(path, O_RDONLY);
-    ssize_t size = read(file, text, sizeof text - 1);
-    close(file);
-    text[size > 0 ? size : 0] = 0;
-    char *end = strrchr(text, ')');
-    return end ? end[2] : 0;
-}
-
 static void look(const char *what, pid_t pid) {
     int status = 0;
     pid_t found = waitpid(pid, &status, WUNTRACED | WCONTINUED | WNOHANG);

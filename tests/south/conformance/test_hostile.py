@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_nor_to_a_safe_point(driver: Driver, pointer: int) -> None:
     assert {gregs[15] for _, gregs in driver.safe_points} == {pointer}
 
 
+def spoiled(driver: Driver, code: Code, spoil: Callable[[Task, Any], None]) -> None:
+    """Let a program compute, spoil its context at one safe point, and let it go on; others must not notice."""
+    task = running(driver, code)
+    driver.at_safe_point = spoil
+    driver.kick(task)
+    driver.run(lambda: bool(driver.safe_points))
+    driver.at_safe_point = lambda task, context: None
+    driver.idle()
+    still_there(driver)
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"\x01", b"\x53"], ids=["ones", "01", "53"])
 def test_an_extended_state_that_no_cpu_can_have(driver: Driver, content: bytes) -> None:
     """The thread goes on with what can be made of it, or has a fault; its process may be lost."""
@@ -63,13 +75,7 @@ def test_an_extended_state_that_no_cpu_can_have(driver: Driver, content: bytes) 
             context.set_fpstate(DATA)
 
     code = computing().label("out").say(1).exit()
-    task = running(driver, code)
-    driver.at_safe_point = spoil
-    driver.kick(task)
-    driver.run(lambda: bool(driver.safe_points))
-    driver.at_safe_point = lambda task, context: None
-    driver.idle()
-    still_there(driver)
+    spoiled(driver, code, spoil)
 
 
 @pytest.mark.parametrize("place", [1, DATA + 1, DATA + 24, END - 64, END, 1 << 47, 1 << 63, U64, U64 - 511], ids=hex)
@@ -80,13 +86,7 @@ def test_an_extended_state_that_is_nowhere(driver: Driver, place: int) -> None:
         with contextlib.suppress(KernelError):
             context.set_fpstate(place)
 
-    task = running(driver, computing())
-    driver.at_safe_point = spoil
-    driver.kick(task)
-    driver.run(lambda: bool(driver.safe_points))
-    driver.at_safe_point = lambda task, context: None
-    driver.idle()
-    still_there(driver)
+    spoiled(driver, computing(), spoil)
 
 
 def test_flags_are_kept_by_calls_and_safe_points(driver: Driver) -> None:
