@@ -183,6 +183,29 @@ static void ids(void) {
     check("a thread's ids", good != NULL);
 }
 
+// Code in memory that two processes share, made after one of them has run it often: the other runs it as well.
+static void shared_code(void) {
+    static const unsigned char code[] = {0xb8, SYS_getpid, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t self = getpid();
+    int there[2], wrong = 0;
+    char byte;
+    if (page == MAP_FAILED || pipe(there)) return;
+    memcpy(page, code, sizeof code);
+    pid_t (*ask)(void) = (pid_t (*)(void))page, child = fork();
+    if (child == 0) {
+        close(there[1]);
+        if (read(there[0], &byte, 1) != 0) _exit(1); // until the parent has run it
+        for (int i = 0; i < OFTEN; i++) wrong += ask() != getpid();
+        _exit(wrong ? 4 : 3);
+    }
+    for (int i = 0; i < OFTEN; i++) wrong += ask() != self;
+    check("shared code stays", !memcmp(page, code, sizeof code));
+    close(there[0]), close(there[1]);
+    show_status("who shares it", status_of(child));
+    SHOW(wrong);
+}
+
 static int spawned(const char *script) {
     char *argv[] = {"sh", "-c", (char *)script, NULL};
     pid_t pid;
@@ -204,6 +227,7 @@ int main(int argc, char **argv) {
     int wrong = 0;
     for (int i = 0; i < 10; i++) wrong += spawned("exit 5") != 5;
     SHOW(wrong);
+    shared_code(); // before there are threads
     ids();
     registers(); // with more threads than one by now
     fflush(stdout);

@@ -19,12 +19,18 @@ class Bytes:
     def __init__(self, site: bytes, at: int = SITE) -> None:
         self.content = dict(zip(range(at, at + len(site)), site, strict=True))
         self.content.update(dict.fromkeys(range(ISLAND, ISLAND + 4096), 0))
+        self.writable = False
 
     def read(self, address: int, size: int) -> bytes:
         try:
             return bytes(self.content[at] for at in range(address, address + size))
         except KeyError:
             raise KernelError(E.EFAULT) from None
+
+    def write(self, address: int, data: bytes) -> None:
+        if not self.writable:
+            raise KernelError(E.EFAULT)
+        self.poke(address, data)
 
     def poke(self, address: int, data: bytes) -> None:
         self.read(address, len(data))
@@ -67,6 +73,14 @@ def test_the_site_jumps_to_the_entry_and_that_to_the_stub(number: int) -> None:
 )
 def test_other_code_stays(code: bytes) -> None:
     memory = Bytes(code)
+    before = dict(memory.content)
+    assert done(memory) == 0
+    assert memory.content == before
+
+
+def test_code_that_may_be_written_stays() -> None:
+    memory = Bytes(call(39))
+    memory.writable = True
     before = dict(memory.content)
     assert done(memory) == 0
     assert memory.content == before

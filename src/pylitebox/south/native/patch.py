@@ -1,7 +1,8 @@
 """Call sites in guest code that need no signal any more (DESIGN.md section 5): stub.c says how and when.
 
-A patched site is the guest's own code in its own memory; a hostile guest can ask for nothing here that it could not
-write itself, but to a private mapping that it may not write: it gets its own copy of that page then, as by ptrace(2).
+Only code that its process may not write is patched: what it may write can be shared with others, who have no entry to
+jump to, or be a compiler's, who looks at it again. So the host gives the process its own copy of the page, as by
+ptrace(2) (it refuses for a shared mapping). A hostile guest gains nothing by it: it could map such a page itself.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def patch(memory: NativeMemory, site: int, island: int, index: int, target: int)
         mov, number, syscall = _SITE.unpack(memory.read(site, _SITE.size))
         if mov != _MOV_EAX or syscall != _SYSCALL or number not in LOCAL:
             return 0
+        if _writable(memory, site):
+            return 0
         entry = island + index * _SIZE
         code = _ENTRY.pack(b"\x48\x8d\x64\x24\x80", b"\xff\x35", 13, b"\xff\x25", 15, site | number << 56, target)
         memory.poke(entry, code)
@@ -52,3 +55,12 @@ def patch(memory: NativeMemory, site: int, island: int, index: int, target: int)
     except KernelError:
         return 0
     return 1
+
+
+def _writable(memory: NativeMemory, site: int) -> bool:
+    """Whether the process may write there: asked by writing what is there."""
+    try:
+        memory.write(site, bytes([_MOV_EAX]))
+    except KernelError:
+        return False
+    return True

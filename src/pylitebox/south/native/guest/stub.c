@@ -35,6 +35,8 @@ typedef unsigned long u64;
 #define LIFE_FD 4             // end-of-file when the supervisor is gone
 #define LOCAL_SITES 4         // calls whose sites are told apart
 #define PATCH_AFTER 16        // traps of one site in a row
+#define MAX_ISLANDS 8         // the program, its libraries, and what was loaded far from them
+#define REACH 0x7ff00000ul    // of a jump
 #define MAX_FD 16             // more descriptors than any process here ever has (RLIMIT_NOFILE)
 #define EXIT_STARTUP 120
 
@@ -53,7 +55,8 @@ struct actions {              // of a process
 struct space {                // of an address space
     u64 brk, brk_start, brk_limit;
     u64 shared;               // there have been threads side by side in it
-    u64 island, islands;      // a page near call sites that were patched, and how many entries of it are in use
+    u64 island, entries;      // the last page made near call sites that were patched, and how many entries it has
+    u64 islands;              // how many such pages there are
     struct { u64 site, traps; } sites[LOCAL_SITES]; // where a call was made last, and how often in a row
 };
 enum id { TID, PID, PPID, UID, EUID, GID, EGID, IDS };
@@ -379,14 +382,18 @@ static void count_trap(ucontext_t *uc, long number) {
     if ((site & 4095) > 4096 - 5 || guest_copy(code, (void *)site, 7) || code[0] != 0xb8 || *(int *)(code + 1) != number ||
         code[5] != 0x0f || code[6] != 0x05)
         return;
-    if (!s->island) { // where the site can jump to it
+    if (!s->island || s->island - site + REACH > 2 * REACH) { // where the site can jump to it
+        if (s->islands == MAX_ISLANDS)
+            return;
         u64 m = SYS(SYS_mmap, (site & ~4095ul) - (1 << 24), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (FAILED(m))
             return;
         s->island = m;
-    }
-    if (ASK(REQ_PATCH, site, s->island, s->islands, fast_entry) > 0)
+        s->entries = 0;
         s->islands++;
+    }
+    if (ASK(REQ_PATCH, site, s->island, s->entries, fast_entry) > 0)
+        s->entries++;
 }
 
 // The break moves within memory that is there already; the new one.
