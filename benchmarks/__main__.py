@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measure import MEASUREMENTS, measure, measure_ours
+from benchmarks.measure import MEASUREMENTS, count_of, measure, measure_ours
 from benchmarks.surroundings import build_probe, surroundings
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure host, pylitebox and others.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each surrounding takes its turn (5)")
+    parser.add_argument("--rounds", type=count_of, default=5, help="how often each surrounding takes its turn (5)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only measurements whose name contains TEXT")
     parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="write results.md and results.json there")
     options = parser.parse_args()

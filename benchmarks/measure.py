@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import shutil
@@ -86,6 +87,13 @@ def measure(
             turns = {place.name: _turn(place, measurement) for place in places}
             results[measurement.name] = in_rounds(turns, rounds)
     return results
+
+
+def count_of(text: str) -> int:
+    """A number of rounds as it was typed, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def measure_ours(rounds: int, only: str, progress: Callable[[str], None]) -> Results:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import memory, report
-from benchmarks.measure import KEPT, PYTHON, TIMEOUT, Goal, Measurement, Results, in_rounds, measure, run
+from benchmarks.measure import KEPT, PYTHON, TIMEOUT, Goal, Measurement, Results, count_of, in_rounds, measure, run
 from benchmarks.surroundings import GUEST, Surrounding, build_probe
 
 OURS = ("native", "emulator", "kvm")
@@ -126,7 +126,7 @@ def progress(title: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.platforms", description="Measure our platforms.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each surrounding takes its turn (3)")
+    parser.add_argument("--rounds", type=count_of, default=3, help="how often each surrounding takes its turn (3)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only measurements whose name contains TEXT")
     parser.add_argument("--qiling", metavar="PYTHON", help="a Python that has Qiling")
     parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="write platforms.md and platforms.json there")

@@ -136,3 +136,12 @@ def test_the_memory_of_all_that_a_command_starts_counts() -> None:
 def test_a_command_that_fails_has_no_memory_to_tell_of() -> None:
     with pytest.raises(RuntimeError, match="status 4: why"):
         memory.peak(["/bin/sh", "-c", "echo why >&2; exit 4"], {}, 30)
+
+
+@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.platforms"])
+@pytest.mark.parametrize("rounds", ["0", "-1", "many"])
+def test_rounds_that_are_none(module: str, rounds: str) -> None:
+    argv = [sys.executable, "-m", module, "--rounds", rounds]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert f"'{rounds}' is no number from 1 on" in done.stderr
